@@ -1,0 +1,52 @@
+"""Networks for CIFAR-10, looked up by name: ``create_model("s7", pretrained=True)``."""
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .s7 import S7
+from .tutorial import Tutorial
+
+__all__ = ["S7", "Tutorial", "create_model", "list_models", "model_card"]
+
+MODELS = {"tutorial": Tutorial, "s7": S7}
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def list_models(pretrained=False) -> list[str]:
+    """Names that `create_model` knows; with ``pretrained=True`` only those whose weights are shipped."""
+    return [name for name in MODELS if not pretrained or (WEIGHTS / f"{name}.pt").exists()]
+
+
+def model_card(name: str) -> dict:
+    """What made the shipped weights: command, seed, epochs, device, wall time, versions, accuracy, history, SHA-256.
+
+    Raises ValueError where no weights of that name are shipped.
+    """
+    if name not in list_models(pretrained=True):
+        raise ValueError(f"no pretrained weights for {name!r}; there are some for: "
+                         f"{', '.join(list_models(pretrained=True)) or 'no network yet'}")
+    return json.loads((WEIGHTS / f"{name}.json").read_text())
+
+
+def create_model(name: str, pretrained=False, **flags) -> nn.Module:
+    """Build a network by name. Flags go to its class, for example ``create_model("s7", dilation=False)``.
+
+    With ``pretrained=True`` it carries the shipped weights (of the flags' defaults) and is in eval mode.
+    Raises ValueError for an unknown name, or weights that are missing, altered or made for other flags.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
+    network = MODELS[name](**flags)
+    if not pretrained:
+        return network
+    card, path = model_card(name), WEIGHTS / f"{name}.pt"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+        raise ValueError(f"{path} is not the file that its card describes; fetch it again with: git checkout {path}")
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except RuntimeError as error:
+        raise ValueError(f"the weights of {name!r} fit its default flags only, not {flags}") from error
+    return network.eval()

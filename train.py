@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""The notebook's training without the notebook: ``python train.py --model s7 --recipe s7 --out runs/s7``."""
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models import create_model, list_models
+from utils.checkpoint import ship
+from utils.data import load_cifar10, make_loaders
+from utils.device import get_device, machine
+from utils.recipes import RECIPES, get_recipe
+from utils.train import print_row, train
+
+
+def parse(arguments=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="s7", help=f"one of: {', '.join(list_models())} (default: %(default)s)")
+    parser.add_argument("--recipe", default="s7", help=f"one of: {', '.join(RECIPES)} (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder of the checkpoints (default: runs/MODEL-RECIPE-SEED)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that lies there")
+    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
+    parser.add_argument("--root", help="folder that holds cifar-10-batches-py (default: $CIFAR10_ROOT, else a download)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that augment images (default: %(default)s)")
+    parser.add_argument("--ship", action="store_true", help="then put the weights and their card into models/weights")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None) -> None:
+    args = parse(arguments)
+    recipe, device = get_recipe(args.recipe), get_device(args.device)
+    if args.epochs is not None:
+        recipe = replace(recipe, epochs=args.epochs)
+    out = args.out or Path("runs") / f"{args.model}-{args.recipe}-{args.seed}"
+    if (out / "last.pt").exists() and not args.resume:
+        raise ValueError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
+    torch.manual_seed(args.seed)
+    network = create_model(args.model)
+    images = load_cifar10(args.root)
+    print("   ".join(f"{key} {value}" for key, value in machine(device).items()), flush=True)
+    train(network, make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers), recipe, out,
+          device=device, seed=args.seed, on_epoch=print_row, progress=sys.stderr.isatty(),
+          about={"model": args.model, "dataset": images[0].name,
+                 "command": shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])})
+    if args.ship:
+        card = ship(out, args.model, Path(__file__).parent / "models" / "weights")
+        print(f"models/weights/{args.model}.pt: {card['test_accuracy']:.2%} of the test images")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"train.py: {error}")

@@ -1,0 +1,62 @@
+"""Checkpoints that a crash cannot halve, and the weights that are shipped."""
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+
+__all__ = ["load_checkpoint", "save_checkpoint", "ship"]
+
+
+def save_checkpoint(path: Path, state: dict) -> None:
+    """Write `state` (tensors and plain values) so that `path` is, at every moment, the old file or the new one.
+
+    Raises OSError if the folder can't be written or the disk is full; the old file is then as it was.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        part.unlink(missing_ok=True)
+        raise OSError(f"{path} could not be written ({error}); make room or choose another folder. "
+                      "What was saved before is whole") from error
+
+
+def load_checkpoint(path: Path) -> dict:
+    """Read what `save_checkpoint` wrote, tensors on the CPU. Raises ValueError for a truncated or foreign file."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state["network"], state["history"], state["about"]
+        return state
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged zip fails in many ways, all of them the same to the reader
+        raise ValueError(f"{path} is truncated or not a checkpoint of this repository; "
+                         "delete it, and the run starts again") from error
+
+
+def ship(run_dir: Path, name: str, folder: Path) -> dict:
+    """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json, and return the card.
+
+    Raises ValueError for a run that is not finished or was not made with CIFAR-10.
+    """
+    state = load_checkpoint(run_dir / "last.pt")
+    about, history = state["about"], state["history"]
+    if len(history) < about["recipe"]["epochs"] or about["dataset"] != "CIFAR-10":
+        raise ValueError(f"{run_dir} is not a finished run on CIFAR-10 and does not ship: "
+                         f"{len(history)} of {about['recipe']['epochs']} epochs on {about['dataset']}")
+    weights = folder / f"{name}.pt"
+    part = weights.with_name(weights.name + ".part")
+    torch.save(state["network"], part)
+    card = {"name": name, "test_accuracy": history[-1]["test_acc"], "test_images": 10_000,
+            "epochs": len(history), "wall_time_s": round(sum(row["seconds"] for row in history)),
+            **about, "sha256": hashlib.sha256(part.read_bytes()).hexdigest(), "history": history}
+    part.replace(weights)
+    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    return card

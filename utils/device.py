@@ -1,0 +1,42 @@
+"""Which machine this is, and what makes it fast."""
+import platform
+
+import torch
+
+__all__ = ["amp_dtype", "get_device", "machine"]
+
+
+def get_device(name="auto") -> torch.device:
+    """cuda, else Apple's mps, else cpu; or the one that is named. Raises ValueError if that one is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, available in there.items() if available))
+    if not there.get(str(name).split(":")[0], False):
+        raise ValueError(f"there is no device {name!r} here; choose one of: auto, "
+                         f"{', '.join(kind for kind, available in there.items() if available)}")
+    return torch.device(name)
+
+
+def amp_dtype(device: torch.device) -> torch.dtype | None:
+    """The half-width type of the device's own arithmetic, or None where mixed precision would not pay."""
+    if device.type == "cuda":  # a T4 and its elders only emulate bfloat16; float16 needs a GradScaler
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    if device.type == "cpu":  # measured on 2 cores with avx512_bf16: 663 images/s against 547 in float32
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may not have it
+        if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
+            return torch.bfloat16
+    return None
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """Device, precision and versions, in words, for the records of a run."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
+    dtype = amp_dtype(device)
+    import albumentations  # its version is all that is wanted
+    import torchvision
+    return {"device": name, "precision": str(dtype or torch.float32).removeprefix("torch."),
+            "python": platform.python_version(), "torch": str(torch.__version__),
+            "torchvision": str(torchvision.__version__), "albumentations": albumentations.__version__}

@@ -1,0 +1,34 @@
+"""Every setting of every training run: one row for each recipe."""
+from dataclasses import dataclass
+
+__all__ = ["RECIPES", "Recipe", "get_recipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    epochs: int
+    batch_size: int = 128
+    lr: float             # the schedule's peak
+    weight_decay: float = 5e-4
+    held_out: int = 5000  # training images that choose best.pt
+    images: int = 50_000  # of the training set, before any are held out
+    shift: float = 0.125  # of the side; truncated to whole pixels
+    scale: float = 0.1
+    rotate: float = 15    # degrees; 45 makes a small network underfit
+    ssr_prob: float = 0.5
+    hole_prob: float = 0.5
+
+
+RECIPES = {
+    # name             epochs         peak rate  else
+    "s7":       Recipe(epochs=45, lr=0.4, weight_decay=2e-4),
+    "tutorial": Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
+    "quick":    Recipe(epochs=2,  lr=0.1, images=6000, held_out=600),
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """Raises ValueError, naming the recipes that there are, for any other name."""
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; choose one of: {', '.join(RECIPES)}")
+    return RECIPES[name]

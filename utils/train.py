@@ -1,0 +1,143 @@
+"""The training loop. It returns its history; what is printed is a callback's affair."""
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm.auto import tqdm
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .device import amp_dtype, machine
+from .recipes import Recipe
+
+__all__ = ["evaluate", "predict", "print_row", "train"]
+
+WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then a cosine to nothing
+
+
+def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed: int, about: dict,
+          criterion=F.cross_entropy, on_epoch=lambda row, epochs: None, progress=True) -> list[dict]:
+    """Train any network and return its history: one row for each epoch, losses in nats, accuracies as fractions 0–1.
+
+    `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
+    taken from them while the weights move. The held-out images alone choose best.pt; the test set is watched and chooses
+    nothing. `about` (plain values) says what is trained, for the checkpoint; `on_epoch` gets each row; `progress` shows
+    a bar for each epoch.
+
+    After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
+    on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
+    Raises ValueError if last.pt belongs to another network, recipe, seed or data set, FloatingPointError if the loss
+    stops being a number.
+    """
+    run_dir, (train_loader, val_loader, test_loader) = Path(run_dir), loaders
+    network.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=0.9, nesterov=True,
+                                weight_decay=recipe.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.lr, total_steps=recipe.epochs * len(train_loader) + 1, pct_start=WARM_UP, div_factor=10,
+        final_div_factor=1000, cycle_momentum=False)
+    scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype(device) is torch.float16)
+    about = {**about, "seed": seed, "recipe": asdict(recipe), "machine": machine(device)}
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    history = _restore(run_dir / "last.pt", parts, about) if (run_dir / "last.pt").exists() else []
+    try:
+        for epoch in range(len(history), recipe.epochs):
+            start, rate = perf_counter(), optimizer.param_groups[0]["lr"]
+            torch.manual_seed(1000 * seed + epoch)  # dropout's stream: after a resume it is the same, too
+            train_loader.set_epoch(epoch)
+            bar = tqdm(train_loader, desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False, disable=not progress)
+            row = {"epoch": epoch + 1, "lr": rate} | _measure("train", _epoch(bar, criterion, device, **parts))
+            if not row["train_loss"] < float("inf"):
+                raise FloatingPointError(f"the loss is {row['train_loss']} in epoch {epoch + 1}, which began at a learning "
+                                         f"rate of {rate:.3g} (peak {recipe.lr:g}); start again with a lower one")
+            best = False
+            if val_loader:
+                row |= _measure("val", evaluate(network, val_loader, criterion))
+                best = row["val_acc"] > max((past["val_acc"] for past in history), default=-1)
+            row |= _measure("test", evaluate(network, test_loader, criterion)) | {"seconds": perf_counter() - start}
+            state = {name: part.state_dict() for name, part in parts.items()}
+            state |= {"history": [*history, row], "about": about}
+            if best:
+                save_checkpoint(run_dir / "best.pt", state)
+            save_checkpoint(run_dir / "last.pt", state)
+            history.append(row)
+            on_epoch(row, recipe.epochs)
+    except KeyboardInterrupt:
+        print(f"Stopped after {len(history)} of {recipe.epochs} epochs; run the same again to go on.")
+        if history:
+            _restore(run_dir / "last.pt", parts, about)
+    return history
+
+
+def _epoch(batches, criterion, device, network, optimizer, schedule, scaler) -> torch.Tensor:
+    """One pass with a step for each batch; see `evaluate` for what comes back. Nothing here waits for the device."""
+    network.train()
+    totals = torch.zeros(3, device=device)
+    dtype = amp_dtype(device)
+    for images, labels in batches:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            logits = network(images)
+        loss = criterion(logits.float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        schedule.step()
+        totals += _totals(loss, logits, labels)
+    return totals
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, loader, criterion=F.cross_entropy) -> torch.Tensor:
+    """Sums over all images of (loss, correct, 1), shape (3,): a smaller last batch weighs what it should.
+
+    In eval mode and float32, so that machines with other half-width types agree.
+    """
+    network.eval()
+    totals = 0
+    for images, labels in loader:
+        logits = network(images)
+        totals += _totals(criterion(logits, labels), logits, labels)
+    return totals
+
+
+@torch.no_grad()
+def predict(network: nn.Module, loader) -> tuple[torch.Tensor, torch.Tensor]:
+    """Class probabilities (N, num_classes) and labels (N,) of a loader's images, on the CPU."""
+    network.eval()
+    batches = [(network(images).softmax(1).cpu(), labels.cpu()) for images, labels in loader]
+    return tuple(torch.cat(part) for part in zip(*batches))
+
+
+def _totals(loss, logits, labels) -> torch.Tensor:
+    correct = (logits.argmax(1) == labels).sum()
+    return torch.stack([loss.detach() * len(labels), correct, torch.full_like(correct, len(labels))])
+
+
+def _measure(name: str, totals: torch.Tensor) -> dict[str, float]:
+    loss, correct, count = totals.tolist()
+    return {f"{name}_loss": loss / count, f"{name}_acc": correct / count}
+
+
+def _restore(path: Path, parts: dict, about: dict) -> list[dict]:
+    """Put a checkpoint's states into `parts` and return its history; refuse a checkpoint of something else."""
+    state = load_checkpoint(path)
+    for key in about.keys() - {"machine", "command"}:
+        if state["about"].get(key) != about[key]:
+            raise ValueError(f"{path} belongs to another run, with {key} = {state['about'].get(key)} and not {about[key]}; "
+                             "choose another folder for this one, or delete that one")
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} holds another network than the one to be trained; choose another folder") from error
+    return state["history"]
+
+
+def print_row(row: dict, epochs: int) -> None:
+    """One aligned line for an epoch."""
+    columns = "".join(f"   {title} {row[f'{name}_loss']:6.4f} {row[f'{name}_acc']:7.2%}" for title, name in
+                      (("train", "train"), ("held out", "val"), ("test", "test")) if f"{name}_loss" in row)
+    print(f"epoch {row['epoch']:3}/{epochs}   rate {row['lr']:.4f}{columns}   {row['seconds']:6.1f} s", flush=True)
