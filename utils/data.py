@@ -138,7 +138,8 @@ class Loader:
         self.order = _Order(len(data), batch_size, shuffle=policy is not None, seed=seed)
         self.batches = DataLoader(_Batches(data, policy), sampler=self.order, batch_size=None, num_workers=num_workers,
                                   persistent_workers=num_workers > 0, pin_memory=self.device.type == "cuda",
-                                  multiprocessing_context=start_method if num_workers else None)
+                                  multiprocessing_context=start_method if num_workers else None,
+                                  generator=torch.Generator())  # or it draws from the global one, which is dropout's
 
     def set_epoch(self, epoch: int) -> None:
         self.order.epoch = epoch

@@ -1,0 +1,239 @@
+"""CIFAR-10 from folders and mirrors, and the loaders' random numbers."""
+import functools
+import hashlib
+import http.server
+import io
+import os
+import pickle
+import shutil
+import tarfile
+import threading
+import time
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+from torchvision.datasets import CIFAR10
+
+from utils import data, download
+from utils.augment import CIFAR10_MEAN, CIFAR10_STD, MEAN_PIXEL, make_policy
+from utils.data import Loader, load_cifar10, load_digits, load_images, make_loaders, normalize, split
+from utils.recipes import RECIPES
+
+POLICY = {"shift": 0.125, "scale": 0.1, "rotate": 15}
+
+
+def collect(loader, epochs=(0,)):
+    batches = []
+    for epoch in epochs:
+        loader.set_epoch(epoch)
+        batches += [(images.clone(), labels.clone()) for images, labels in loader]
+    return torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
+
+
+# --- loaders ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_workers_change_nothing(images, start_method):
+    policy = make_policy(**POLICY, ssr_prob=0.5, hole_prob=0.5)
+    alone = collect(Loader(images, 8, "cpu", policy=policy), epochs=(0, 1))
+    shared = collect(Loader(images, 8, "cpu", policy=policy, num_workers=2, start_method=start_method), epochs=(0, 1))
+    assert torch.equal(alone[0], shared[0]) and torch.equal(alone[1], shared[1])
+
+
+def test_every_image_batch_and_epoch_draws_anew(images):
+    same = data.ImageSet("same", images.images[:1].repeat(24, axis=0), images.labels[:1].repeat(24), images.classes)
+    policy = make_policy(**POLICY, ssr_prob=1, hole_prob=1)
+    drawn, _ = collect(Loader(same, 8, "cpu", policy=policy, num_workers=2, start_method="fork"), epochs=(0, 1))
+    assert len(torch.unique(drawn.flatten(1), dim=0)) == len(drawn) == 48
+    other, _ = collect(Loader(same, 8, "cpu", policy=policy, seed=1))
+    assert not torch.equal(other, drawn[:24])
+
+
+def test_steps_of_the_policy_are_drawn_independently(images):
+    flat = data.ImageSet("flat", np.zeros((400, 32, 32, 3), np.uint8), np.zeros(400, np.int64), ("one",))
+    flat.images[:, :, :16] = 60  # the left half is brighter, so a flip shows
+    drawn, _ = collect(Loader(flat, 100, "cpu", policy=make_policy(**POLICY, ssr_prob=0, hole_prob=0.5)))
+    hole = torch.from_numpy(((np.array(MEAN_PIXEL) / 255 - CIFAR10_MEAN) / CIFAR10_STD).astype(np.float32))
+    is_hole = (drawn - hole.view(1, 3, 1, 1)).abs().amax(1) < 1e-3
+    holes = is_hole.flatten(1).sum(1)
+    assert set(holes.tolist()) == {0, 256}
+    flipped = drawn[:, 0, :, 0].mean(1) < drawn[:, 0, :, 31].mean(1)
+    counts = [int(((holes > 0) == a).logical_and(flipped == b)[holes == (256 if a else 0)].sum()) for a in (0, 1) for b in (0, 1)]
+    assert min(counts) > 60  # about 100 each
+
+
+def test_shuffled_and_complete(images):
+    policy = make_policy(**POLICY, ssr_prob=0, hole_prob=0)
+    loader = Loader(images, 16, "cpu", policy=policy)
+    _, labels = collect(loader)
+    assert len(loader) == 4 and sorted(labels.tolist()) == sorted(images.labels.tolist())
+    assert labels.tolist() != images.labels.tolist()
+    assert collect(Loader(images, 16, "cpu"))[1].tolist() == images.labels.tolist()
+
+
+def test_normalize(images):
+    batch = normalize(torch.from_numpy(images.images[:5]))
+    expected = (images.images[:5] / 255 - np.array(CIFAR10_MEAN)) / np.array(CIFAR10_STD)
+    assert batch.dtype == torch.float32 and batch.is_contiguous(memory_format=torch.channels_last)
+    assert np.allclose(batch.numpy().transpose(0, 2, 3, 1), expected, atol=1e-5)
+
+
+def test_held_out_images_are_the_same_for_every_seed(images):
+    rest, held_out = split(images, 6)
+    assert len(rest) == 54 and len(held_out) == 6
+    assert not {image.tobytes() for image in rest.images} & {image.tobytes() for image in held_out.images}
+    first, second = (make_loaders(images, images, RECIPES["quick"], "cpu", seed=seed)[1] for seed in (0, 1))
+    assert torch.equal(collect(first)[0], collect(second)[0])
+
+
+def test_shifts_are_whole_pixels_both_ways():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[16, 16] = 255
+    policy = make_policy(shift=0.125, scale=0, rotate=0, ssr_prob=1, hole_prob=0)
+    policy.transforms[0].p = 0
+    policy.set_random_seed(0)
+    spots = [np.argwhere(policy(image=image)["image"][..., 0] == 255) for _ in range(200)]
+    assert all(len(spot) == 1 for spot in spots)
+    assert {int(spot[0, 0]) - 16 for spot in spots} == {int(spot[0, 1]) - 16 for spot in spots} == set(range(-3, 4))
+
+
+# --- the real data ------------------------------------------------------------------------------------------------------
+
+def test_mean_and_deviation(cifar10):
+    pixels = cifar10[0].images.reshape(-1, 3) / 255
+    assert np.allclose(pixels.mean(0), CIFAR10_MEAN, atol=1e-4) and np.allclose(pixels.std(0), CIFAR10_STD, atol=1e-4)
+    assert len(cifar10[0]) == 50_000 and len(cifar10[1]) == 10_000 and cifar10[0].classes[3] == "cat"
+    assert len(split(cifar10[0], 5000)[0]) == 45_000
+
+
+# --- folders and mirrors ------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def archive(monkeypatch):
+    """A tar.gz of CIFAR-10's form with 2 images a batch; torchvision is told its checksums."""
+    def pack(content):
+        raw = pickle.dumps(content)
+        return raw, hashlib.md5(raw).hexdigest()
+
+    files = {name: pack({"data": np.full((2, 3072), number, np.uint8), "labels": [0, 1]}) for number, (name, _) in
+             enumerate(CIFAR10.train_list + CIFAR10.test_list)}
+    meta = pack({"label_names": [f"class {n}" for n in range(10)]})
+    monkeypatch.setattr(CIFAR10, "train_list", [[name, files[name][1]] for name, _ in CIFAR10.train_list])
+    monkeypatch.setattr(CIFAR10, "test_list", [[name, files[name][1]] for name, _ in CIFAR10.test_list])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": meta[1]})
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, (raw, _) in {**files, "batches.meta": meta}.items():
+            info = tarfile.TarInfo(f"{CIFAR10.base_folder}/{name}")
+            info.size = len(raw)
+            tar.addfile(info, io.BytesIO(raw))
+    md5 = hashlib.md5(buffer.getvalue()).hexdigest()
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5)
+    monkeypatch.setattr(data, "download", functools.partial(download.download, md5=md5, timeout=0.5))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def server(archive):
+    """Serves /whole, /wrong (other bytes), /cut (the connection ends early), /hang and /missing; keeps what was asked."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path == "/missing":
+                return self.send_error(404)
+            body = b"<html>" * 99 if self.path == "/wrong" else archive
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.path == "/hang":
+                self.wfile.write(body[:100])
+                time.sleep(1.5)
+            else:
+                self.wfile.write(body[:len(body) // 2] if self.path == "/cut" else body)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield lambda *paths: [f"http://127.0.0.1:{server.server_address[1]}/{path}" for path in paths], asked
+    server.shutdown()
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CIFAR10_ROOT", raising=False)
+    return tmp_path
+
+
+def test_mirrors_are_tried_in_turn(empty, server):
+    url, asked = server
+    train_set, test_set = load_cifar10(mirrors=url("missing", "wrong", "cut", "hang", "whole"))
+    assert (len(train_set), len(test_set), train_set.classes[3]) == (10, 2, "class 3")
+    assert asked == ["/missing", "/wrong", "/cut", "/hang", "/whole"]
+    assert sorted(os.listdir("data")) == ["cifar-10-batches-py", "cifar-10-python.tar.gz"]
+    load_cifar10(mirrors=url("whole"))
+    assert len(asked) == 5  # the second time nothing is fetched
+
+
+def test_every_mirror_down(empty, server):
+    url, _ = server
+    with pytest.raises(download.DownloadError) as error:
+        load_cifar10(mirrors=[*url("missing", "wrong", "cut", "hang"), "http://127.0.0.1:9/closed"])
+    for reason in ("404", "not the archive", "timed out", "refused", "set CIFAR10_ROOT"):
+        assert reason in str(error.value)
+    assert os.listdir("data") == []
+
+
+def test_an_unpacking_that_broke_off_is_repeated(empty, server):
+    load_cifar10(mirrors=server[0]("whole"))
+    os.remove("data/cifar-10-batches-py/test_batch")
+    assert len(load_cifar10(mirrors=())[1]) == 2
+
+
+def test_a_partial_archive_is_not_taken_for_the_data(empty, server, archive):
+    os.mkdir("data")
+    with open("data/cifar-10-python.tar.gz", "wb") as file:
+        file.write(archive[:-10])
+    assert len(load_cifar10(mirrors=server[0]("whole"))[0]) == 10
+
+
+def test_a_disk_without_room(empty, server, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9, 9, 1_000_000))
+    with pytest.raises(OSError, match="needs 400 MB in .*, which has 1 MB free; make room"):
+        load_cifar10(mirrors=server[0]("whole"))
+
+
+def test_a_wrong_root_is_named(empty, monkeypatch):
+    monkeypatch.setenv("CIFAR10_ROOT", str(empty / "elsewhere"))
+    with pytest.raises(FileNotFoundError, match="elsewhere holds no cifar-10-batches-py; let CIFAR10_ROOT name"):
+        load_images()  # no stand-in: a root that was given is meant
+
+
+@pytest.mark.parametrize("spoil", [lambda raw: raw[:-1], lambda raw: b"\0" + raw[1:]])
+def test_truncated_and_altered_batches_are_named(empty, server, spoil):
+    load_cifar10(mirrors=server[0]("whole"))
+    path = empty / "data" / "cifar-10-batches-py" / "data_batch_3"
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ValueError, match="missing, truncated or altered"):
+        load_cifar10(empty / "data")
+
+
+def test_without_data_and_network_digits_stand_in(empty, monkeypatch, capsys):
+    monkeypatch.setattr(data, "load_cifar10", functools.partial(load_cifar10, mirrors=["http://127.0.0.1:9/closed"]))
+    train_set, test_set = load_images()
+    notice = capsys.readouterr().out
+    assert "NOT CIFAR-10" in notice and "handwritten digits" in notice and "refused" in notice
+    assert train_set.name == "handwritten digits" and len(train_set) + len(test_set) == 1797
+
+
+def test_digits():
+    train_set, test_set = load_digits()
+    assert train_set.images.shape == (1437, 32, 32, 3) and train_set.images.dtype == np.uint8
+    assert train_set.images.max() == 255 and len(test_set) == 360 and set(test_set.labels) == set(range(10))

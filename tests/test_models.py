@@ -1,0 +1,84 @@
+"""Networks: shapes, flags, names, and the shipped weights."""
+import hashlib
+
+import pytest
+import torch
+
+import models
+from models import create_model, list_models, model_card
+from utils.data import Loader
+from utils.train import evaluate
+
+
+def parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("size", [(32, 32), (48, 40), (64, 64)])
+def test_any_side_gives_logits(name, size):
+    assert create_model(name).eval()(torch.zeros(2, 3, *size)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("shape", [(3, 32, 32), (2, 1, 32, 32), (2, 32, 32, 3)])
+def test_wrong_shapes_are_named(name, shape):
+    with pytest.raises(ValueError, match=r"expected a batch of colour images \(N, 3, H, W\), got"):
+        create_model(name)(torch.zeros(shape))
+
+
+def test_parameters():
+    assert parameters(create_model("tutorial")) == 62_006  # PyTorch's tutorial
+    assert 150_000 < parameters(create_model("s7")) < 200_000
+
+
+def test_flags():
+    dilations = {m.dilation for m in create_model("s7", dilation=False).modules() if isinstance(m, torch.nn.Conv2d)}
+    assert dilations == {(1, 1)}
+    groups = {m.groups for m in create_model("s7", depthwise=False).modules() if isinstance(m, torch.nn.Conv2d)}
+    assert groups == {1}
+    assert parameters(create_model("s7", dilation=False)) == parameters(create_model("s7"))
+    assert parameters(create_model("s7", depthwise=False)) > parameters(create_model("s7"))
+    assert parameters(create_model("s7", width=0.5)) < parameters(create_model("s7")) / 3
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="unknown model 's8'; choose one of: tutorial, s7"):
+        create_model("s8")
+    with pytest.raises(ValueError, match="no pretrained weights for 'tutorial'"):
+        create_model("tutorial", pretrained=True)
+
+
+def test_pretrained_weights_are_those_of_the_card():
+    card = model_card("s7")
+    assert hashlib.sha256((models.WEIGHTS / "s7.pt").read_bytes()).hexdigest() == card["sha256"]
+    assert (models.WEIGHTS / "s7.pt").stat().st_size < 1_000_000
+    assert card["test_accuracy"] == card["history"][-1]["test_acc"] and len(card["history"]) == card["epochs"]
+    network = create_model("s7", pretrained=True)
+    assert not network.training and not torch.equal(network.O[2].weight, create_model("s7").O[2].weight)
+
+
+def test_pretrained_weights_fit_the_default_flags_only():
+    with pytest.raises(ValueError, match="fit its default flags only"):
+        create_model("s7", pretrained=True, depthwise=False)
+
+
+def test_altered_weights_are_refused(tmp_path, monkeypatch):
+    for suffix in ("pt", "json"):
+        (tmp_path / f"s7.{suffix}").write_bytes((models.WEIGHTS / f"s7.{suffix}").read_bytes())
+    (tmp_path / "s7.pt").write_bytes((tmp_path / "s7.pt").read_bytes()[:-1])
+    monkeypatch.setattr(models, "WEIGHTS", tmp_path)
+    with pytest.raises(ValueError, match="not the file that its card describes"):
+        create_model("s7", pretrained=True)
+
+
+def test_torch_hub():
+    network = torch.hub.load(".", "s7", source="local", pretrained=True)
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_shipped_accuracy_is_what_the_card_says(cifar10):
+    test_images = cifar10[1].take(slice(0, 2000))
+    _, correct, count = evaluate(create_model("s7", pretrained=True), Loader(test_images, 500, "cpu")).tolist()
+    # 2,000 of the 10,000 images: three standard errors around the card's figure
+    assert abs(correct / count - model_card("s7")["test_accuracy"]) < 0.02

@@ -1,0 +1,85 @@
+"""The receptive field: the gradient probe against the textbook's recurrence."""
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from models import create_model
+from models.layers import Residual
+from utils.trace import receptive_fields, trace
+
+
+def field(network):
+    return max(receptive_fields(network)[""].shape)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_chains_follow_the_recurrence(seed):
+    choose = random.Random(seed)
+    layers, channels, reach, jump = [], 3, 1, 1
+    for _ in range(choose.randint(2, 6)):
+        kernel, dilation = choose.choice([1, 3, 5]), choose.choice([1, 2])
+        stride = 2 if jump < 8 and kernel > 1 and choose.random() < 0.4 else 1
+        if kernel > 1 and choose.random() < 0.3:
+            pool = choose.choice([nn.MaxPool2d, nn.AvgPool2d])
+            layers.append(pool(3, stride, padding=1))
+            kernel, dilation = 3, 1
+        else:
+            layers += [nn.Conv2d(channels, 4, kernel, stride, dilation * (kernel // 2), dilation),
+                       nn.BatchNorm2d(4), nn.ReLU(inplace=True)]
+            channels = 4
+        reach += (kernel - 1) * dilation * jump
+        jump *= stride
+    assert field(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))) == reach
+
+
+def test_a_residual_branch_counts_once():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Residual(nn.Conv2d(3, 3, 3, padding=1)),
+                            Residual(nn.Conv2d(3, 3, 5, padding=2)))
+    assert field(network) == 1 + 2 + 2 + 4
+
+
+def test_functional_pooling_is_seen():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return F.max_pool2d(F.relu(self.conv(x)), 2).mean((2, 3))
+
+    assert field(Net()) == 4
+
+
+def test_deep_networks_neither_overflow_nor_vanish():
+    assert field(nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(40)))) == 81
+
+
+def test_bad_dilations_leave_holes():
+    gridded = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=2, dilation=2) for _ in range(3)))
+    mask = receptive_fields(gridded)[""]
+    assert mask.shape == (13, 13) and mask.sum() == 49
+
+
+def test_known_networks():
+    assert field(create_model("tutorial")) == 16
+    sides = {name: max(mask.shape) for name, mask in receptive_fields(create_model("s7")).items()}
+    assert sides == {"C1": 15, "C2": 41, "C3": 77, "C4": 149, "": 149}  # the comments in models/s7.py
+    assert receptive_fields(create_model("s7"))[""].all()
+    assert field(create_model("s7", dilation=False)) == 101
+
+
+def test_the_network_is_left_alone():
+    network = create_model("s7").train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    receptive_fields(network)
+    trace(network.eval(), torch.zeros(1, 3, 32, 32))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_what_is_never_called_is_not_traced():
+    network = create_model("tutorial")
+    network.never = nn.Conv2d(3, 6, 5, dilation=2)
+    assert [op.name for op in trace(network, torch.zeros(1, 3, 32, 32))].count("convolution") == 2

@@ -1,0 +1,232 @@
+"""The loop: its schedule, its figures, and runs that are stopped and go on."""
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import train as script
+from utils.checkpoint import load_checkpoint
+from utils.data import Loader, make_loaders
+from utils.device import amp_dtype, get_device
+from utils.recipes import RECIPES, get_recipe
+from utils.train import evaluate, predict, print_row, train
+
+RECIPE = replace(RECIPES["quick"], epochs=3, batch_size=16, lr=0.05, held_out=6)
+CPU = torch.device("cpu")
+
+
+def tiny(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.1),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+
+def run(images, folder, network=None, seed=0, recipe=RECIPE, workers=0, **kwargs):
+    network = network or tiny(seed)
+    loaders = make_loaders(images, images, recipe, CPU, seed=seed, num_workers=workers)
+    return network, train(network, loaders, recipe, folder, device=CPU, seed=seed, progress=False,
+                          about={"model": "tiny", "dataset": "noise", "command": "pytest"}, **kwargs)
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def figures(history):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+class After:
+    """A criterion that raises an error at its n-th training batch."""
+
+    def __init__(self, batches, error):
+        self.left, self.error = batches, error
+
+    def __call__(self, logits, labels):
+        if torch.is_grad_enabled():
+            self.left -= 1
+            if self.left < 0:
+                raise self.error
+        return F.cross_entropy(logits, labels)
+
+
+def test_it_learns_and_the_schedule_reaches_the_optimizer(images, tmp_path):
+    recipe, rates = replace(RECIPE, epochs=5), []
+    seen = torch.optim.SGD.step
+
+    def step(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return seen(self, *args, **kwargs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", step)
+        _, history = run(images, tmp_path, recipe=recipe)
+    assert len(rates) == 5 * 4 and rates[0] == pytest.approx(0.05 / 10)
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(0.05, rel=0.02) and 2 <= top <= 6  # a fifth of the way
+    assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] < 0.05 / 50
+    assert [row["lr"] for row in history] == rates[::4]
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def test_metrics_weigh_every_image_the_same(images):
+    network, data = tiny().eval(), images.take(slice(0, 7))
+    whole = evaluate(network, Loader(data, 7, CPU))
+    assert torch.allclose(evaluate(network, Loader(data, 5, CPU)), whole, rtol=1e-5) and whole[2] == 7
+    probabilities, labels = predict(network, Loader(data, 5, CPU))
+    assert probabilities.shape == (7, 3) and labels.tolist() == data.labels.tolist()
+    assert (probabilities.argmax(1) == labels).sum() == whole[1]
+
+
+def test_a_seed_decides_everything(images, tmp_path):
+    first, history = run(images, tmp_path / "a", seed=1)
+    again, repeated = run(images, tmp_path / "b", seed=1)
+    other, _ = run(images, tmp_path / "c", seed=2)
+    assert same(first, again) and figures(history) == figures(repeated) and not same(first, other)
+
+
+@pytest.mark.parametrize("batches", [4, 6, 9])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_run_ends_with_the_same_weights(images, tmp_path, batches, workers):
+    whole, history = run(images, tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="killed"):
+        run(images, tmp_path / "killed", criterion=After(batches, RuntimeError("killed")))
+    resumed, continued = run(images, tmp_path / "killed", network=tiny(seed=9), workers=workers)
+    assert same(whole, resumed) and figures(history) == figures(continued)
+
+
+def test_kill_minus_nine(images, tmp_path):
+    code = textwrap.dedent(f"""
+        import os, signal, sys
+        import numpy as np, torch
+        sys.path[:0] = ["tests", "."]
+        torch.set_num_threads(1)
+        from test_train import run
+        from conftest import images
+        images = images.__wrapped__() if hasattr(images, "__wrapped__") else images.__pytest_wrapped__.obj()
+        def kill(row, epochs):
+            if row["epoch"] == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        run(images, {str(tmp_path / "killed")!r}, on_epoch=kill)
+    """)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    assert len(load_checkpoint(tmp_path / "killed" / "last.pt")["history"]) == 2
+    whole, _ = run(images, tmp_path / "whole")
+    resumed, _ = run(images, tmp_path / "killed")
+    assert same(whole, resumed)
+
+
+def test_ctrl_c_keeps_the_last_whole_epoch_and_goes_on(images, tmp_path, capsys):
+    whole, _ = run(images, tmp_path / "whole")
+    network, history = run(images, tmp_path / "run", criterion=After(6, KeyboardInterrupt()))
+    assert len(history) == 1 and "Stopped after 1 of 3 epochs" in capsys.readouterr().out
+    kept = load_checkpoint(tmp_path / "run" / "last.pt")["network"]
+    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
+    network, history = run(images, tmp_path / "run", network=network)
+    assert len(history) == 3 and same(network, whole)
+
+
+def test_ctrl_c_before_the_first_epoch_is_over(images, tmp_path):
+    assert run(images, tmp_path, criterion=After(1, KeyboardInterrupt()))[1] == []
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_finished_run_shows_its_history(images, tmp_path):
+    network, history = run(images, tmp_path)
+    shown, again = run(images, tmp_path, network=tiny(5), criterion=After(0, AssertionError("trained again")))
+    assert again == history and same(network, shown)
+
+
+def test_a_loss_that_is_not_finite(images, tmp_path):
+    def explode(logits, labels):
+        return F.cross_entropy(logits, labels) * (float("nan") if torch.is_grad_enabled() else 1)
+    run(images, tmp_path / "kept", criterion=After(5, KeyboardInterrupt()))
+    with pytest.raises(FloatingPointError, match=r"the loss is nan in epoch 2, .* rate of 0\.0\d+ \(peak 0\.05\)"):
+        run(images, tmp_path / "kept", criterion=explode)
+    assert len(load_checkpoint(tmp_path / "kept" / "last.pt")["history"]) == 1
+
+
+def test_held_out_images_choose_the_best(images, tmp_path):
+    _, history = run(images, tmp_path, recipe=replace(RECIPE, epochs=5))
+    best = load_checkpoint(tmp_path / "best.pt")["history"]
+    assert best[-1]["val_acc"] == max(row["val_acc"] for row in history) and best == history[:len(best)]
+    _, history = run(images, tmp_path / "none", recipe=replace(RECIPE, held_out=0))
+    assert not (tmp_path / "none" / "best.pt").exists() and "val_acc" not in history[-1]
+
+
+def test_another_run_is_refused(images, tmp_path):
+    run(images, tmp_path)
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(ValueError, match="belongs to another run, with seed = 0 and not 1"):
+        run(images, tmp_path, seed=1)
+    with pytest.raises(ValueError, match="belongs to another run, with recipe"):
+        run(images, tmp_path, recipe=replace(RECIPE, lr=0.01))
+    with pytest.raises(ValueError, match="holds another network"):
+        run(images, tmp_path, network=nn.Sequential(nn.Flatten(), nn.Linear(3072, 3)))
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_the_printed_line(images, tmp_path, capsys):
+    _, history = run(images, tmp_path, on_epoch=print_row)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(history) == 3 and len({line.index("test") for line in lines}) == 1
+
+
+def test_devices():
+    assert get_device("cpu") == CPU and amp_dtype(CPU) in (None, torch.bfloat16)
+    with pytest.raises(ValueError, match="there is no device 'tpu' here"):
+        get_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="there is no device 'cuda' here; choose one of: auto"):
+            get_device("cuda")
+
+
+def test_recipes():
+    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, tutorial, quick"):
+        get_recipe("slow")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_the_gpu(images, tmp_path):
+    loaders = make_loaders(images, images, RECIPE, torch.device("cuda"), seed=0)
+    history = train(tiny(), loaders, RECIPE, tmp_path, device=torch.device("cuda"), seed=0, about={}, progress=False)
+    assert len(history) == 3
+
+
+# --- train.py -----------------------------------------------------------------------------------------------------------
+
+def call(*arguments, **environment):
+    return subprocess.run([sys.executable, "train.py", *arguments], capture_output=True, text=True,
+                          env=os.environ | environment)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--model", "s8"], "unknown model 's8'"),
+    (["--recipe", "slow"], "unknown recipe 'slow'"),
+    (["--device", "tpu"], "there is no device 'tpu'"),
+    (["--root", "/nowhere"], "/nowhere holds no cifar-10-batches-py"),
+])
+def test_bad_arguments_are_one_sentence(arguments, words, tmp_path):
+    result = call("--out", str(tmp_path / "run"), *arguments)
+    assert result.returncode == 1 and result.stderr.startswith("train.py: ") and words in result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+
+
+def test_the_script_trains_resumes_and_refuses(images, tmp_path, monkeypatch):
+    ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
+    monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
+    arguments = ["--model", "tutorial", "--recipe", "quick", "--epochs", "1", "--out", str(tmp_path), "--device", "cpu"]
+    script.main(arguments)
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state["about"]["command"].startswith("python train.py --model tutorial") and len(state["history"]) == 1
+    with pytest.raises(ValueError, match="holds a run already; add --resume"):
+        script.main(arguments)
+    script.main([*arguments, "--resume"])
