@@ -90,5 +90,6 @@ def plot_text(text: str, title: str, *, note="", path=None):
     lines = text.split("\n")
     fig, ((ax,),) = _figure(0.088 * max(map(len, lines)) + 0.6, 0.2 * len(lines) + 0.9, title, note)
     ax.axis("off")
-    ax.text(0.5, 0.5, text, family="monospace", fontsize=10, ha="center", va="center", transform=ax.transAxes)
+    ax.text(0.5, 0.5, text, family="monospace", fontsize=10, ha="center", va="center",
+            multialignment="left", transform=ax.transAxes)
     return _save(fig, path)

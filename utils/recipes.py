@@ -23,7 +23,7 @@ RECIPES = {
     # name             epochs         peak rate  else
     "s7":       Recipe(epochs=45, lr=0.4, weight_decay=2e-4),
     "tutorial": Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
-    "quick":    Recipe(epochs=2,  lr=0.1, images=6000, held_out=600),
+    "quick":    Recipe(epochs=3,  lr=0.1, batch_size=32, images=6000, held_out=600),
 }
 
 

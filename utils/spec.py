@@ -34,7 +34,7 @@ class SpecSheet(list):
 
     def __str__(self) -> str:
         verdict = {True: "pass", False: "FAIL", None: "-"}
-        rows = [("", "rule", "required", "measured", ""),
+        rows = [("", "rule", "required", "measured", "verdict"),
                 *((rule.number, rule.rule, rule.required, rule.measured, verdict[rule.passed]) for rule in self)]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]).rstrip()

@@ -47,8 +47,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
             start, rate = perf_counter(), optimizer.param_groups[0]["lr"]
             torch.manual_seed(1000 * seed + epoch)  # dropout's stream: after a resume it is the same, too
             train_loader.set_epoch(epoch)
-            bar = tqdm(train_loader, desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False, disable=not progress)
-            row = {"epoch": epoch + 1, "lr": rate} | _measure("train", _epoch(bar, criterion, device, **parts))
+            title = f"epoch {epoch + 1}/{recipe.epochs}"
+            batches = tqdm(train_loader, desc=title, leave=False) if progress else train_loader
+            row = {"epoch": epoch + 1, "lr": rate} | _measure("train", _epoch(batches, criterion, device, **parts))
             if not row["train_loss"] < float("inf"):
                 raise FloatingPointError(f"the loss is {row['train_loss']} in epoch {epoch + 1}, which began at a learning "
                                          f"rate of {rate:.3g} (peak {recipe.lr:g}); start again with a lower one")
