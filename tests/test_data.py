@@ -210,6 +210,16 @@ def test_a_disk_without_room(empty, server, monkeypatch):
         load_cifar10(mirrors=server[0]("whole"))
 
 
+def test_a_disk_that_fills_up(empty, server, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, chunk):
+            raise OSError(28, "No space left on device")
+    monkeypatch.setattr(download.Path, "open", lambda path, mode: Full())
+    with pytest.raises(OSError, match="filled up during the download; make room") as error:
+        load_cifar10(mirrors=server[0]("whole"))
+    assert not isinstance(error.value, download.DownloadError) and os.listdir("data") == []
+
+
 def test_a_wrong_root_is_named(empty, monkeypatch):
     monkeypatch.setenv("CIFAR10_ROOT", str(empty / "elsewhere"))
     with pytest.raises(FileNotFoundError, match="elsewhere holds no cifar-10-batches-py; let CIFAR10_ROOT name"):

@@ -141,8 +141,10 @@ def test_ctrl_c_before_the_first_epoch_is_over(images, tmp_path):
 
 def test_a_finished_run_shows_its_history(images, tmp_path):
     network, history = run(images, tmp_path)
-    shown, again = run(images, tmp_path, network=tiny(5), criterion=After(0, AssertionError("trained again")))
-    assert again == history and same(network, shown)
+    rows = []
+    shown, again = run(images, tmp_path, network=tiny(5), criterion=After(0, AssertionError("trained again")),
+                       on_epoch=lambda row, epochs: rows.append(row))
+    assert rows == again == history and same(network, shown)
 
 
 def test_a_loss_that_is_not_finite(images, tmp_path):

@@ -1,5 +1,6 @@
 """Which machine this is, and what makes it fast."""
 import platform
+from importlib.metadata import version
 
 import torch
 
@@ -34,9 +35,6 @@ def machine(device: torch.device) -> dict[str, str]:
         name = torch.cuda.get_device_name(device)
     else:
         name = f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
-    dtype = amp_dtype(device)
-    import albumentations  # its version is all that is wanted
-    import torchvision
-    return {"device": name, "precision": str(dtype or torch.float32).removeprefix("torch."),
+    return {"device": name, "precision": str(amp_dtype(device) or torch.float32).removeprefix("torch."),
             "python": platform.python_version(), "torch": str(torch.__version__),
-            "torchvision": str(torchvision.__version__), "albumentations": albumentations.__version__}
+            **{package: version(package) for package in ("torchvision", "albumentations")}}

@@ -1,4 +1,5 @@
 """CIFAR-10's archive from the first mirror that delivers it whole."""
+import errno
 import hashlib
 import os
 import shutil
@@ -52,7 +53,7 @@ def download(folder: Path, mirrors=MIRRORS, md5=MD5, timeout=20.0) -> Path:
                 return part.replace(target)
             reasons.append(f"{url}: {part.stat().st_size:,} bytes that are not the archive (its MD5 differs)")
         except (OSError, ValueError) as error:  # urllib's errors, time-outs and resets are OSErrors
-            if part.exists() and isinstance(error, OSError) and error.errno == 28:  # no space left on device
+            if getattr(error, "errno", None) == errno.ENOSPC:
                 raise OSError(f"the disk of {folder.resolve()} filled up during the download; make room, "
                               "or set CIFAR10_ROOT to a folder on another disk") from error
             reasons.append(f"{url}: {error}")

@@ -40,7 +40,8 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        first = next((arg for arg in args if isinstance(arg, torch.Tensor)), None)
+        flat = (item for arg in args for item in (arg if isinstance(arg, (list, tuple)) else (arg,)))  # cat takes a list
+        first = next((item for item in flat if isinstance(item, torch.Tensor)), None)
         result = out[0] if isinstance(out, (tuple, list)) and out else out
         if first is not None and isinstance(result, torch.Tensor):
             plain = tuple(tuple(arg.shape) if isinstance(arg, torch.Tensor) else arg for arg in args)

@@ -23,8 +23,8 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
 
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
     taken from them while the weights move. The held-out images alone choose best.pt; the test set is watched and chooses
-    nothing. `about` (plain values) says what is trained, for the checkpoint; `on_epoch` gets each row; `progress` shows
-    a bar for each epoch.
+    nothing. `about` (plain values) says what is trained, for the checkpoint; `on_epoch` gets each row, those of a run that is
+    gone on with as well; `progress` shows a bar for each epoch.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
@@ -42,6 +42,8 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     about = {**about, "seed": seed, "recipe": asdict(recipe), "machine": machine(device)}
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
     history = _restore(run_dir / "last.pt", parts, about) if (run_dir / "last.pt").exists() else []
+    for row in history:
+        on_epoch(row, recipe.epochs)
     try:
         for epoch in range(len(history), recipe.epochs):
             start, rate = perf_counter(), optimizer.param_groups[0]["lr"]
@@ -66,9 +68,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
             history.append(row)
             on_epoch(row, recipe.epochs)
     except KeyboardInterrupt:
+        if (run_dir / "last.pt").exists():
+            history = _restore(run_dir / "last.pt", parts, about)
         print(f"Stopped after {len(history)} of {recipe.epochs} epochs; run the same again to go on.")
-        if history:
-            _restore(run_dir / "last.pt", parts, about)
     return history
 
 
