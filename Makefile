@@ -18,7 +18,7 @@ run: $(VENV)/installed
 	rm -rf runs/quick*
 	PROFILE=quick $(BIN)/jupyter nbconvert --to notebook --execute $(NOTEBOOK) --output-dir runs/notebook
 	$(BIN)/jupyter nbconvert --to html runs/notebook/S7_Assignment.ipynb
-	@echo "Executed: runs/notebook/S7_Assignment.ipynb, and .html beside it. Pictures: $$(ls -d runs/quick*/s7/pictures)/"
+	@echo "Executed: runs/notebook/S7_Assignment.ipynb, and .html beside it. Pictures: $$(ls -d runs/quick*/s7-*/pictures)/"
 
 # The committed outputs and assets/: shows runs/s7-s7-0 where it is finished, trains it where it is not.
 full: $(VENV)/installed

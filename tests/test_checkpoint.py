@@ -46,9 +46,9 @@ def test_foreign_files_are_named(tmp_path):
         load_checkpoint(tmp_path / "last.pt")
 
 
-def run(tmp_path, epochs=1, dataset="CIFAR-10"):
+def run(tmp_path, epochs=1, dataset="CIFAR-10", model="s7", images=50_000):
     rows = [{"epoch": 1, "test_acc": 0.9, "seconds": 2.0}]
-    about = {"model": "s7", "seed": 0, "dataset": dataset, "recipe": {"epochs": epochs}}
+    about = {"model": model, "seed": 0, "dataset": dataset, "recipe": {"epochs": epochs, "images": images}}
     save_checkpoint(tmp_path / "run" / "last.pt", STATE | {"history": rows, "about": about})
     return tmp_path / "run"
 
@@ -60,7 +60,7 @@ def test_ship(tmp_path):
     assert torch.equal(torch.load(tmp_path / "s7.pt", weights_only=True)["weight"], torch.arange(4.0))
 
 
-@pytest.mark.parametrize("kwargs", [{"epochs": 2}, {"dataset": "handwritten digits"}])
+@pytest.mark.parametrize("kwargs", [{"epochs": 2}, {"dataset": "handwritten digits"}, {"model": "tutorial"}, {"images": 600}])
 def test_what_does_not_ship(tmp_path, kwargs):
     with pytest.raises(ValueError, match="does not ship"):
         ship(run(tmp_path, **kwargs), "s7", tmp_path)

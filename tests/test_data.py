@@ -1,4 +1,5 @@
 """CIFAR-10 from folders and mirrors, and the loaders' random numbers."""
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -137,12 +138,14 @@ def archive(monkeypatch):
 
 @pytest.fixture
 def server(archive):
-    """Serves /whole, /wrong (other bytes), /cut (the connection ends early), /hang and /missing; keeps what was asked."""
+    """Serves /whole, /wrong (other bytes), /cut (the connection ends early), /garbage, /hang, /drip and /missing; keeps what was asked."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
+            if self.path == "/garbage":
+                return self.wfile.write(b"no HTTP at all\r\n\r\n")
             if self.path == "/missing":
                 return self.send_error(404)
             body = b"<html>" * 99 if self.path == "/wrong" else archive
@@ -152,6 +155,11 @@ def server(archive):
             if self.path == "/hang":
                 self.wfile.write(body[:100])
                 time.sleep(1.5)
+            elif self.path == "/drip":
+                with contextlib.suppress(OSError):
+                    for byte in body[:60]:
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(0.1)
             else:
                 self.wfile.write(body[:len(body) // 2] if self.path == "/cut" else body)
 
@@ -173,19 +181,19 @@ def empty(tmp_path, monkeypatch):
 
 def test_mirrors_are_tried_in_turn(empty, server):
     url, asked = server
-    train_set, test_set = load_cifar10(mirrors=url("missing", "wrong", "cut", "hang", "whole"))
+    train_set, test_set = load_cifar10(mirrors=url("missing", "wrong", "cut", "garbage", "hang", "drip", "whole"))
     assert (len(train_set), len(test_set), train_set.classes[3]) == (10, 2, "class 3")
-    assert asked == ["/missing", "/wrong", "/cut", "/hang", "/whole"]
+    assert asked == ["/missing", "/wrong", "/cut", "/garbage", "/hang", "/drip", "/whole"]
     assert sorted(os.listdir("data")) == ["cifar-10-batches-py", "cifar-10-python.tar.gz"]
     load_cifar10(mirrors=url("whole"))
-    assert len(asked) == 5  # the second time nothing is fetched
+    assert len(asked) == 7  # the second time nothing is fetched
 
 
 def test_every_mirror_down(empty, server):
     url, _ = server
     with pytest.raises(download.DownloadError) as error:
-        load_cifar10(mirrors=[*url("missing", "wrong", "cut", "hang"), "http://127.0.0.1:9/closed"])
-    for reason in ("404", "not the archive", "timed out", "refused", "set CIFAR10_ROOT"):
+        load_cifar10(mirrors=[*url("missing", "wrong", "cut", "garbage", "hang", "drip"), "http://127.0.0.1:9/closed"])
+    for reason in ("404", "not the archive", "timed out", "no HTTP", "slower than", "refused", "set CIFAR10_ROOT"):
         assert reason in str(error.value)
     assert os.listdir("data") == []
 

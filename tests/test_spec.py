@@ -168,7 +168,15 @@ def test_small_view_and_too_many_parameters():
 def test_accuracy_and_a_network_that_does_not_run():
     assert failed(good(), accuracy=0.8499) == {"8 test accuracy"}
     broken = nn.Sequential(nn.Linear(5, 5))
-    assert "1 runs on cuda, else mps, else cpu" in failed(broken)
+    assert {"1 runs on cuda, else mps, else cpu", "3 receptive field"} <= failed(broken)
+
+
+def test_a_network_that_takes_one_size_only():
+    network = good()
+    network.C1.extra = lambda x: x.reshape(-1, 8, 32, 32)  # a larger probe becomes several images
+    network.register_forward_pre_hook(lambda module, inputs: inputs[0].reshape(1 if len(inputs[0]) == 1 else 2, 3, 32, 32))
+    rule = next(rule for rule in spec_sheet(network) if rule.rule == "receptive field")
+    assert not rule.passed and rule.measured.startswith("not to be had: RuntimeError")
 
 
 # --- the policy ---------------------------------------------------------------------------------------------------------
@@ -184,6 +192,11 @@ def hole(*steps):
 def test_a_right_hole_passes_before_normalize_too():
     assert hole(A.CoarseDropout(**HOLE, fill=MEAN_PIXEL)).passed
     assert hole(A.CoarseDropout(**HOLE, fill=MEAN_PIXEL), A.Normalize(), A.ToTensorV2()).passed
+
+
+def test_other_random_steps_do_not_disturb():
+    assert hole(A.PadIfNeeded(40, 40), A.RandomCrop(32, 32), A.CoarseDropout(**HOLE, fill=MEAN_PIXEL)).passed
+    assert hole(A.Sequential([A.CoarseDropout(**HOLE, fill=MEAN_PIXEL)], p=1)).passed
 
 
 def test_wrong_holes_fail():

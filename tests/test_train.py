@@ -1,4 +1,5 @@
 """The loop: its schedule, its figures, and runs that are stopped and go on."""
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import train as script
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.data import Loader, make_loaders
 from utils.device import amp_dtype, get_device
 from utils.recipes import RECIPES, get_recipe
@@ -135,8 +136,33 @@ def test_ctrl_c_keeps_the_last_whole_epoch_and_goes_on(images, tmp_path, capsys)
 
 
 def test_ctrl_c_before_the_first_epoch_is_over(images, tmp_path):
-    assert run(images, tmp_path, criterion=After(1, KeyboardInterrupt()))[1] == []
-    assert not (tmp_path / "last.pt").exists()
+    network, history = run(images, tmp_path, criterion=After(2, KeyboardInterrupt()))
+    assert history == [] and not (tmp_path / "last.pt").exists()
+    assert same(network, tiny())  # so that running the cell again starts where this one did
+
+
+def test_workers_that_ctrl_c_killed_are_started_anew(images, tmp_path):
+    whole, _ = run(images, tmp_path / "whole")
+    network, loaders = tiny(), make_loaders(images, images, RECIPE, CPU, seed=0, num_workers=2)
+    arguments = {"device": CPU, "seed": 0, "about": {}, "progress": False}
+
+    def stop(row, epochs):
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGINT)
+        raise KeyboardInterrupt
+    assert len(train(network, loaders, RECIPE, tmp_path / "run", on_epoch=stop, **arguments)) == 1
+    assert len(train(network, loaders, RECIPE, tmp_path / "run", **arguments)) == 3 and same(network, whole)
+
+
+def test_a_run_goes_on_where_mixed_precision_differs(images, tmp_path):
+    run(images, tmp_path, criterion=After(5, KeyboardInterrupt()))
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state["scaler"] == {} and state["optimizer"]["param_groups"][0]["fused"]
+    state["optimizer"]["param_groups"][0]["fused"] = False  # as a T4, which scales float16, would have saved it
+    state["scaler"] = {"scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000, "_growth_tracker": 0}
+    save_checkpoint(tmp_path / "last.pt", state)
+    assert len(run(images, tmp_path)[1]) == 3
+    assert load_checkpoint(tmp_path / "last.pt")["optimizer"]["param_groups"][0]["fused"]
 
 
 def test_a_finished_run_shows_its_history(images, tmp_path):
@@ -154,6 +180,10 @@ def test_a_loss_that_is_not_finite(images, tmp_path):
     with pytest.raises(FloatingPointError, match=r"the loss is nan in epoch 2, .* rate of 0\.0\d+ \(peak 0\.05\)"):
         run(images, tmp_path / "kept", criterion=explode)
     assert len(load_checkpoint(tmp_path / "kept" / "last.pt")["history"]) == 1
+    network = tiny()
+    with pytest.raises(FloatingPointError):
+        run(images, tmp_path / "new", network=network, criterion=explode)
+    assert same(network, tiny())  # not left with what the explosion made of it
 
 
 def test_held_out_images_choose_the_best(images, tmp_path):
@@ -169,7 +199,7 @@ def test_another_run_is_refused(images, tmp_path):
     before = (tmp_path / "last.pt").read_bytes()
     with pytest.raises(ValueError, match="belongs to another run, with seed = 0 and not 1"):
         run(images, tmp_path, seed=1)
-    with pytest.raises(ValueError, match="belongs to another run, with recipe"):
+    with pytest.raises(ValueError, match=r"with recipe = {'lr': 0.05} and not {'lr': 0.01}"):
         run(images, tmp_path, recipe=replace(RECIPE, lr=0.01))
     with pytest.raises(ValueError, match="holds another network"):
         run(images, tmp_path, network=nn.Sequential(nn.Flatten(), nn.Linear(3072, 3)))

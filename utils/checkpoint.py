@@ -34,7 +34,7 @@ def load_checkpoint(path: Path) -> dict:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state["network"], state["history"], state["about"]
         return state
-    except FileNotFoundError:
+    except OSError:  # missing, not readable, a Drive that has gone: the file itself may be whole
         raise
     except Exception as error:  # a damaged zip fails in many ways, all of them the same to the reader
         raise ValueError(f"{path} is truncated or not a checkpoint of this repository; "
@@ -44,13 +44,16 @@ def load_checkpoint(path: Path) -> dict:
 def ship(run_dir: Path, name: str, folder: Path) -> dict:
     """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json, and return the card.
 
-    Raises ValueError for a run that is not finished or was not made with CIFAR-10.
+    Raises ValueError for a run that is of another network, not finished, or not made with all of CIFAR-10.
     """
     state = load_checkpoint(run_dir / "last.pt")
     about, history = state["about"], state["history"]
-    if len(history) < about["recipe"]["epochs"] or about["dataset"] != "CIFAR-10":
-        raise ValueError(f"{run_dir} is not a finished run on CIFAR-10 and does not ship: "
-                         f"{len(history)} of {about['recipe']['epochs']} epochs on {about['dataset']}")
+    recipe = about["recipe"]
+    if (len(history) < recipe["epochs"] or about["dataset"] != "CIFAR-10" or recipe["images"] < 50_000
+            or about["model"] != name):
+        raise ValueError(f"{run_dir} is not a finished run of {name} on CIFAR-10 and does not ship: {about['model']}, "
+                         f"{len(history)} of {recipe['epochs']} epochs, {recipe['images']} images of {about['dataset']}")
+    folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{name}.pt"
     part = weights.with_name(weights.name + ".part")
     torch.save(state["network"], part)

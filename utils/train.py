@@ -1,4 +1,5 @@
 """The training loop. It returns its history; what is printed is a callback's affair."""
+import copy
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -9,7 +10,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .device import amp_dtype, machine
+from .device import amp_dtype, machine, memory_format
 from .recipes import Recipe
 
 __all__ = ["evaluate", "predict", "print_row", "train"]
@@ -29,16 +30,18 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
     Raises ValueError if last.pt belongs to another network, recipe, seed or data set, FloatingPointError if the loss
-    stops being a number.
+    stops being a number; the network is then as it was after the last whole epoch.
     """
     run_dir, (train_loader, val_loader, test_loader) = Path(run_dir), loaders
-    network.to(device, memory_format=torch.channels_last)
+    initial = copy.deepcopy(network.state_dict())
+    network.to(device, memory_format=memory_format(device))
+    scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype(device) is torch.float16)
+    # A fused step would fill its momentum from gradients that the scaler is about to reject.
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=0.9, nesterov=True,
-                                weight_decay=recipe.weight_decay, fused=True)
+                                weight_decay=recipe.weight_decay, fused=not scaler.is_enabled())
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.lr, total_steps=recipe.epochs * len(train_loader) + 1, pct_start=WARM_UP, div_factor=10,
         final_div_factor=1000, cycle_momentum=False)
-    scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype(device) is torch.float16)
     about = {**about, "seed": seed, "recipe": asdict(recipe), "machine": machine(device)}
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
     history = _restore(run_dir / "last.pt", parts, about) if (run_dir / "last.pt").exists() else []
@@ -67,10 +70,14 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
             save_checkpoint(run_dir / "last.pt", state)
             history.append(row)
             on_epoch(row, recipe.epochs)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, FloatingPointError) as stop:
         if (run_dir / "last.pt").exists():
             history = _restore(run_dir / "last.pt", parts, about)
-        print(f"Stopped after {len(history)} of {recipe.epochs} epochs; run the same again to go on.")
+        else:
+            network.load_state_dict(initial)
+        if isinstance(stop, FloatingPointError):
+            raise
+        print(f"Stopped after {len(history)} of {recipe.epochs} epochs. To go on, run the cell again, or train.py --resume.")
     return history
 
 
@@ -129,8 +136,16 @@ def _restore(path: Path, parts: dict, about: dict) -> list[dict]:
     state = load_checkpoint(path)
     for key in about.keys() - {"machine", "command"}:
         if state["about"].get(key) != about[key]:
-            raise ValueError(f"{path} belongs to another run, with {key} = {state['about'].get(key)} and not {about[key]}; "
+            theirs, ours = state["about"].get(key), about[key]
+            if isinstance(theirs, dict):  # a recipe: only what differs
+                theirs, ours = ({name: one[name] for name in one if theirs.get(name) != ours.get(name)}
+                                for one in (theirs, ours))
+            raise ValueError(f"{path} belongs to another run, with {key} = {theirs} and not {ours}; "
                              "choose another folder for this one, or delete that one")
+    for saved, now in zip(state["optimizer"]["param_groups"], parts["optimizer"].param_groups):
+        saved["fused"] = now["fused"]  # the device's affair, not the run's
+    if not state["scaler"]:  # from a device that needed none
+        state["scaler"] = parts["scaler"].state_dict()
     try:
         for name, part in parts.items():
             part.load_state_dict(state[name])
