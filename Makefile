@@ -22,7 +22,7 @@ run: $(VENV)/installed
 
 # The committed outputs and assets/: shows runs/s7-s7-0 where it is finished, trains it where it is not.
 full: $(VENV)/installed
-	PROFILE=full TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOK)
+	PROFILE=full TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(NOTEBOOK)
 
 test: $(VENV)/installed
 	rm -rf runs/quick*

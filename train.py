@@ -13,7 +13,7 @@ from utils.checkpoint import ship
 from utils.data import load_cifar10, make_loaders
 from utils.device import get_device, machine
 from utils.recipes import RECIPES, get_recipe
-from utils.train import print_row, train
+from utils.train import PROGRESS, print_row, train
 
 
 def parse(arguments=None) -> argparse.Namespace:
@@ -44,7 +44,7 @@ def main(arguments=None) -> None:
     images = load_cifar10(args.root)
     print("   ".join(f"{key} {value}" for key, value in machine(device).items()), flush=True)
     train(network, make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers), recipe, out,
-          device=device, seed=args.seed, on_epoch=print_row, progress=sys.stderr.isatty(),
+          device=device, seed=args.seed, on_epoch=print_row, progress=PROGRESS and sys.stderr.isatty(),
           about={"model": args.model, "dataset": images[0].name,
                  "command": shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])})
     if args.ship:

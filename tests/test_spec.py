@@ -205,7 +205,7 @@ def test_wrong_holes_fail():
         literal = A.CoarseDropout(max_holes=1, max_height=16, max_width=16, min_holes=1, min_height=16, min_width=16,
                                   fill_value=MEAN_PIXEL, mask_fill_value=None)
     assert not hole(literal).passed  # the assignment's own words
-    assert "fill (0, 0, 0)" in hole(A.CoarseDropout(**HOLE, fill=(0.49, 0.48, 0.45))).measured
+    assert "of (0, 0, 0)" in hole(A.CoarseDropout(**HOLE, fill=(0.49, 0.48, 0.45))).measured
     assert not hole(A.CoarseDropout(**HOLE, fill=(0.49, 0.48, 0.45))).passed
     assert not hole(A.Normalize(), A.CoarseDropout(**HOLE, fill=(0.49, 0.48, 0.45))).passed
     assert not hole(A.CoarseDropout(**HOLE | {"hole_width_range": (8, 8)}, fill=MEAN_PIXEL)).passed

@@ -64,7 +64,7 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
 
     with_convs = list(dict.fromkeys(op.stage for op in convs if op.stage and max(op.in_shape[2:]) > 1))
     after = list(dict.fromkeys(op.stage for op in operations if op.stage and op.stage not in with_convs))
-    add("2", "blocks", "C1 C2 C3 C4 and O", f"{len(with_convs)} convolutional ({_join(with_convs)}), then {_join(after)}",
+    add("2", "blocks", "C1 C2 C3 C4 and O", f"{len(with_convs)}: {_join(with_convs)}, then {_join(after)}",
         len(with_convs) == 4 and len(after) == 1)
     strided = [op for op in convs if max(op.stride) > 1]
     dilated = [op for op in convs if max(op.dilation) > 1 and max(op.kernel) > 1]
@@ -107,7 +107,7 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
     return sheet
 
 
-HOLE = f"one hole of 16×16, fill {MEAN_PIXEL}"
+HOLE = f"one 16×16 hole of {MEAN_PIXEL}"
 
 
 def measure_policy(policy) -> list[Rule]:
@@ -143,9 +143,9 @@ def _measure_hole(policy) -> tuple[str, bool]:
         sizes.add(f"{height}×{width}" if changed.sum() == height * width else f"{changed.sum()} pixels")
         colours = MEAN_PIXEL + (after[changed] - level) / step
         fills |= {tuple(int(value) for value in colour) for colour in np.unique(colours.round(), axis=0)}
-    size = f"one hole of {min(sizes)}" if len(sizes) == 1 else f"holes of {len(sizes)} sizes"
-    fill = f"fill {min(fills)}" if len(fills) == 1 else f"{len(fills)} fills"
-    return f"{size}, {fill}", sizes == {"16×16"} and fills == {MEAN_PIXEL}
+    size = f"one {min(sizes)} hole" if len(sizes) == 1 else f"holes of {len(sizes)} sizes"
+    fill = f"{min(fills)}" if len(fills) == 1 else f"{len(fills)} colours"
+    return f"{size} of {fill}", sizes == {"16×16"} and fills == {MEAN_PIXEL}
 
 
 def _leaves(part):

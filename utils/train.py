@@ -1,5 +1,6 @@
 """The training loop. It returns its history; what is printed is a callback's affair."""
 import copy
+import os
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -16,10 +17,11 @@ from .recipes import Recipe
 __all__ = ["evaluate", "predict", "print_row", "train"]
 
 WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then a cosine to nothing
+PROGRESS = "TQDM_DISABLE" not in os.environ  # tqdm's own switch, which its bar for notebooks does not heed
 
 
 def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed: int, about: dict,
-          criterion=F.cross_entropy, on_epoch=lambda row, epochs: None, progress=True) -> list[dict]:
+          criterion=F.cross_entropy, on_epoch=lambda row, epochs: None, progress=PROGRESS) -> list[dict]:
     """Train any network and return its history: one row for each epoch, losses in nats, accuracies as fractions 0–1.
 
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
