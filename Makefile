@@ -33,7 +33,7 @@ clean:
 	rm -rf $(VENV) runs/notebook runs/quick* .pytest_cache
 	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +
 
-# For a fork: change REPOSITORY above, and this puts it into README's badge and the notebook's first cell.
+# Change REPOSITORY above to where this is published, and this puts it into README's badge and the notebook's first cell.
 address:
 	sed -i.bak -E 's#github(\.com)?/[^/"]+/[^/"]+(\.git|/blob)#github\1/$(REPOSITORY)\2#g' README.md $(NOTEBOOK)
 	rm README.md.bak $(NOTEBOOK).bak

@@ -22,7 +22,7 @@ class S7(nn.Sequential):
     def __init__(self, num_classes=10, *, dilation=True, depthwise=True, width=1.0):
         super().__init__()
         c1, c2, c3, c4 = (max(4, 4 * round(width * c / 4)) for c in (16, 32, 64, 96))
-        wide = 2 if dilation else 1  # on 8×8 and 4×4 maps, 2 lets one kernel span most of the map
+        wide = 2 if dilation else 1  # a span of 5: most of an 8×8 map, more than a 4×4 one
         separable = SeparableConv if depthwise else ConvNormAct
 
         def plain(channels, **kwargs):

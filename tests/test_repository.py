@@ -28,10 +28,10 @@ def test_readme_shows_the_sheet_and_the_stages_that_are_measured():
 def test_readme_gives_the_figures_of_the_card():
     card = model_card("s7")
     row = next(line for line in README.splitlines() if line.startswith("| `s7` "))
-    for figure in (f"{card['test_accuracy']:.2%}".replace("%", " %"), f"{card['epochs']} epochs", f"seed {card['seed']}",
+    for figure in (f"{card['test_accuracy']:.2%}", f"{card['epochs']} epochs", f"seed {card['seed']}",
                    f"{card['wall_time_s'] / 60:.0f} min", card["machine"]["torch"].split("+")[0], "196,314"):
         assert figure in row, f"{figure} is not in README's line on s7"
-    assert card["command"].removesuffix(" --resume") in README
+    assert card["command"] in README
 
 
 def test_the_card_was_made_with_todays_recipe():

@@ -140,7 +140,7 @@ class Loader:
         self.batches = DataLoader(_Batches(data, policy), sampler=self.order, batch_size=None, num_workers=num_workers,
                                   pin_memory=self.device.type == "cuda",
                                   multiprocessing_context=start_method if num_workers else None,
-                                  generator=torch.Generator())  # or it draws from the global one, which is dropout's
+                                  generator=torch.Generator())  # or it draws from torch's global one, the network's
 
     def set_epoch(self, epoch: int) -> None:
         self.order.epoch = epoch

@@ -23,7 +23,7 @@ def _figure(width: float, height: float, title: str, note: str, rows=1, columns=
     fig, axes = plt.subplots(rows, columns, figsize=(width, height), dpi=DPI, layout="constrained", squeeze=False)
     fig.suptitle(title, fontsize=12)
     if note:
-        fig.supxlabel(note, fontsize=7, color="0.35")
+        fig.supxlabel(note, fontsize=8, color="0.35")
     return fig, axes
 
 
@@ -34,11 +34,11 @@ def _save(fig, path):
     return fig
 
 
-def plot_images(images: np.ndarray, titles, title: str, *, columns=10, note="", path=None):
-    """A grid of images, uint8 (N, H, W, 3), each under its own title ("" for none)."""
+def plot_images(images: np.ndarray, titles, title: str, *, columns=10, size=1.15, note="", path=None):
+    """A grid of images, uint8 (N, H, W, 3), `size` inches wide, each under its own title ("" for none)."""
     rows = -(-len(images) // columns)
     lines = max(text.count("\n") + bool(text) for text in titles)
-    fig, axes = _figure(1.15 * columns, rows * (1.15 + 0.16 * lines) + 0.7, title, note, rows, columns)
+    fig, axes = _figure(size * columns, rows * (size + 0.16 * lines) + 0.7, title, note, rows, columns)
     for ax in axes.flat:
         ax.axis("off")
     for ax, image, text in zip(axes.flat, images, titles):
@@ -53,9 +53,10 @@ def plot_history(history: list[dict], key: str, title: str, *, note="", path=Non
     epochs, values = [row["epoch"] for row in history], [row[key] * (100 if percent else 1) for row in history]
     fig, ((ax,),) = _figure(7, 4, title, note)
     ax.plot(epochs, values, color=BLUE if key.startswith("test") else ORANGE, marker="." if len(epochs) > 1 else "o")
-    ax.annotate(f"{values[-1]:.2f}{' %' if percent else ''}", (epochs[-1], values[-1]), textcoords="offset points",
-                xytext=(0, -14 if percent else 8), ha="right")
+    ax.annotate(f"{values[-1]:.2f}{'%' if percent else ''}", (epochs[-1], values[-1]), textcoords="offset points",
+                xytext=(0, -24 if percent else 10), ha="right")
     ax.set(xlabel="epoch", ylabel="accuracy (%)" if percent else "cross-entropy (nats)")
+    ax.set_xlim(0.5, max(epochs) + 0.5)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     return _save(fig, path)

@@ -14,7 +14,7 @@ class Recipe:
     images: int = 50_000  # of the training set, before any are held out
     shift: float = 0.125  # of the side; truncated to whole pixels
     scale: float = 0.1
-    rotate: float = 15    # degrees; 45 makes a small network underfit
+    rotate: float = 15    # degrees
     ssr_prob: float = 0.5
     hole_prob: float = 0.5
 

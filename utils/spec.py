@@ -1,27 +1,17 @@
-"""The assignment's rules, each measured on a live network: ``print(spec_sheet(network, policy))``."""
+"""The assignment's rules, measured on a live network, policy and run: ``print(spec_sheet(network, policy))``."""
 import copy
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from .augment import MEAN_PIXEL
 from .checkpoint import load_checkpoint
 from .device import get_device
+from .measure import HOLE, Rule, measure_policy
 from .trace import Operation, receptive_fields, trace
 
-__all__ = ["Rule", "SpecSheet", "measure_policy", "spec_sheet"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    number: str
-    rule: str
-    required: str
-    measured: str
-    passed: bool | None  # None: nothing was given to measure it on
+__all__ = ["SpecSheet", "spec_sheet"]
 
 
 class SpecSheet(list):
@@ -76,7 +66,7 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
     add("2", "downsampling", "three 3×3 convolutions of stride 2", way, down)
     gap, ending = _global_pooling(operations)
     pools = [op for op in operations if _subsamples(op)]
-    add("2", "pooling besides GAP", "none", _join(dict.fromkeys(f"{_name(op)} {op.in_shape[2]}→{op.out_shape[2]}"
+    add("2", "pooling besides global average", "none", _join(dict.fromkeys(f"{_name(op)} {op.in_shape[2]}→{op.out_shape[2]}"
                                                                for op in pools)), ran and not pools)
 
     try:
@@ -98,76 +88,13 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
 
     parameters = sum(parameter.numel() for parameter in network.parameters())
     add("8", "parameters", "fewer than 200,000", f"{parameters:,}", parameters < 200_000)
-    add("8", "test accuracy", "at least 85 %", "" if accuracy is None else f"{accuracy:.2%}",
+    add("8", "test accuracy", "at least 85%", "" if accuracy is None else f"{accuracy:.2%}",
         None if accuracy is None else accuracy >= 0.85)
     if run_dir is None:
         add("9", "checkpoints", "the best and the last", "", None)
     else:
         add("9", "checkpoints", "the best and the last", *_checkpoints(Path(run_dir), network))
     return sheet
-
-
-HOLE = f"one 16×16 hole of {MEAN_PIXEL}"
-
-
-def measure_policy(policy) -> list[Rule]:
-    """What an albumentations policy does to images, beside what the assignment asks for.
-
-    The hole is measured, not read off: on noise, with the other random steps switched off, and in colours from 0 to 255
-    even where the policy goes on to normalise. So arguments that albumentations ignores, and a fill on the wrong scale,
-    come to light. The policy itself is left as it is.
-    """
-    chances = {type(part).__name__: part.p for part in _leaves(policy)}
-    flip = chances.get("HorizontalFlip", 0)
-    affine = chances.get("ShiftScaleRotate", 0) or chances.get("Affine", 0)
-    chance = chances.get("CoarseDropout", 0)
-    hole, right = _measure_hole(policy) if chance else ("none", False)
-    return [Rule("7", "horizontal flip", "yes", f"p = {flip:g}", flip > 0),
-            Rule("7", "shift-scale-rotate", "yes", f"p = {affine:g}", affine > 0),
-            Rule("7", "coarse dropout", HOLE, f"{hole}, p = {chance:g}", right)]
-
-
-def _measure_hole(policy) -> tuple[str, bool]:
-    generator = np.random.default_rng(0)
-    mean = np.broadcast_to(np.uint8(MEAN_PIXEL), (32, 32, 3))
-    without, cut = _only(policy, None), _only(policy, "CoarseDropout")
-    level = _pixels(without, mean, 0)[0, 0]
-    step = _pixels(without, mean + np.uint8(1), 0)[0, 0] - level  # what one level of 255 is worth at the policy's end
-    sizes, fills = set(), set()
-    for draw in range(50):
-        noise = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        before, after = _pixels(without, noise, draw), _pixels(cut, noise, draw)
-        changed = (before != after).any(axis=2)
-        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-        height, width = (np.ptp(rows) + 1, np.ptp(columns) + 1) if len(rows) else (0, 0)
-        sizes.add(f"{height}×{width}" if changed.sum() == height * width else f"{changed.sum()} pixels")
-        colours = MEAN_PIXEL + (after[changed] - level) / step
-        fills |= {tuple(int(value) for value in colour) for colour in np.unique(colours.round(), axis=0)}
-    size = f"one {min(sizes)} hole" if len(sizes) == 1 else f"holes of {len(sizes)} sizes"
-    fill = f"{min(fills)}" if len(fills) == 1 else f"{len(fills)} colours"
-    return f"{size} of {fill}", sizes == {"16×16"} and fills == {MEAN_PIXEL}
-
-
-def _leaves(part):
-    for inner in part.transforms if hasattr(part, "transforms") else ():
-        yield from _leaves(inner)
-    if not hasattr(part, "transforms"):
-        yield part
-
-
-def _only(policy, name):
-    """A copy of the policy in which, of all that is random, only the transform of this name acts, and always."""
-    policy = copy.deepcopy(policy)
-    for part in _leaves(policy):
-        if part.p < 1 or type(part).__name__ in ("HorizontalFlip", "ShiftScaleRotate", "Affine", "CoarseDropout"):
-            part.p = float(type(part).__name__ == name)
-    return policy
-
-
-def _pixels(policy, image: np.ndarray, seed: int) -> np.ndarray:
-    policy.set_random_seed(seed)  # two policies that differ in one step draw the same for the others
-    result = np.asarray(policy(image=image)["image"], dtype=np.float64)
-    return result if result.shape[-1] == 3 else result.transpose(1, 2, 0)  # ToTensorV2 puts the colours first
 
 
 def _subsamples(op: Operation) -> bool:

@@ -26,8 +26,8 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
 
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
     taken from them while the weights move. The held-out images alone choose best.pt; the test set is watched and chooses
-    nothing. `about` (plain values) says what is trained, for the checkpoint; `on_epoch` gets each row, those of a run that is
-    gone on with as well; `progress` shows a bar for each epoch.
+    nothing. `about` (plain values) says what is trained, for the checkpoint; `on_epoch` gets each row, also the rows
+    that a resumed run brings along; `progress` shows a bar for each epoch.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
@@ -52,7 +52,7 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     try:
         for epoch in range(len(history), recipe.epochs):
             start, rate = perf_counter(), optimizer.param_groups[0]["lr"]
-            torch.manual_seed(1000 * seed + epoch)  # dropout's stream: after a resume it is the same, too
+            torch.manual_seed(1000 * seed + epoch)  # for networks with dropout; a resumed epoch draws the same
             train_loader.set_epoch(epoch)
             title = f"epoch {epoch + 1}/{recipe.epochs}"
             batches = tqdm(train_loader, desc=title, leave=False) if progress else train_loader
