@@ -28,7 +28,12 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--root", help="folder that holds cifar-10-batches-py (default: $CIFAR10_ROOT, else a download)")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment images (default: %(default)s)")
     parser.add_argument("--ship", action="store_true", help="then put the weights and their card into models/weights")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.epochs is not None and args.epochs < 1:
+        parser.error("--epochs has to be at least 1")
+    if not 0 <= args.seed < 2**32:
+        parser.error("--seed has to be from 0 to 2**32 - 1")
+    return args
 
 
 def main(arguments=None) -> None:
@@ -42,6 +47,7 @@ def main(arguments=None) -> None:
     torch.manual_seed(args.seed)
     network = create_model(args.model)
     images = load_cifar10(args.root)
+    out.mkdir(parents=True, exist_ok=True)  # before an epoch is spent on it
     print("   ".join(f"{key} {value}" for key, value in machine(device).items()), flush=True)
     train(network, make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers), recipe, out,
           device=device, seed=args.seed, on_epoch=print_row, progress=PROGRESS and sys.stderr.isatty(),

@@ -31,7 +31,8 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, err
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:10], lambda data: b"", lambda data: b"text"])
+@pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:10], lambda data: b"", lambda data: b"text",
+                                   *(lambda data, part=part: data[:part * len(data) // 20] for part in range(1, 20))])
 def test_damaged_files_are_named(tmp_path, spoil):
     path = tmp_path / "last.pt"
     save_checkpoint(path, STATE)

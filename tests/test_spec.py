@@ -172,6 +172,14 @@ def test_accuracy_and_a_network_that_does_not_run():
     assert {"1 runs on cuda, else mps, else cpu", "3 receptive field"} <= failed(broken)
 
 
+@pytest.mark.parametrize("wrap", [lambda x: (x, x), lambda x: {"logits": x}])
+def test_a_network_that_returns_no_tensor(wrap):
+    network = good()
+    network.O.extra = wrap
+    rule = spec_sheet(network)[0]
+    assert not rule.passed and "not a tensor" in rule.measured
+
+
 def test_a_network_that_takes_one_size_only():
     network = good()
     network.C1.extra = lambda x: x.reshape(-1, 8, 32, 32)  # a larger probe becomes several images
@@ -197,7 +205,15 @@ def test_a_right_hole_passes_before_normalize_too():
 
 def test_other_random_steps_do_not_disturb():
     assert hole(A.PadIfNeeded(40, 40), A.RandomCrop(32, 32), A.CoarseDropout(**HOLE, fill=MEAN_PIXEL)).passed
-    assert hole(A.Sequential([A.CoarseDropout(**HOLE, fill=MEAN_PIXEL)], p=1)).passed
+    half = hole(A.Sequential([A.CoarseDropout(**HOLE, fill=MEAN_PIXEL)], p=0.5))
+    assert half.passed and half.measured.endswith("p = 0.25")
+
+
+def test_two_dropouts_and_what_is_no_policy():
+    dropout = A.CoarseDropout(**HOLE, fill=MEAN_PIXEL)
+    assert hole(dropout, dropout).measured.startswith("2 of them") and not hole(dropout, dropout).passed
+    with pytest.raises(ValueError, match="expected an albumentations Compose, got list"):
+        measure_policy([dropout])
 
 
 def test_wrong_holes_fail():
@@ -244,3 +260,5 @@ def test_layer_table_leaves_the_network_alone_and_refuses_a_miscount():
     twice = nn.Conv2d(3, 3, 3, padding=1)
     with pytest.raises(ValueError, match="miscounts"):
         layer_table(nn.Sequential(twice, nn.ReLU(), twice))
+    with pytest.raises(ValueError, match="torchsummary cannot read this network"):
+        layer_table(nn.Conv2d(3, 3, 1))

@@ -57,6 +57,14 @@ def test_deep_networks_neither_overflow_nor_vanish():
     assert field(nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(40)))) == 81
 
 
+def test_norms_of_the_images_own_statistics_do_not_count():
+    assert field(nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.SiLU(), nn.InstanceNorm2d(8))) == 3
+
+
+def test_pooling_with_ceil_mode():
+    assert field(nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(4, 4, 1))) == 7
+
+
 def test_bad_dilations_leave_holes():
     gridded = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=2, dilation=2) for _ in range(3)))
     mask = receptive_fields(gridded)[""]

@@ -252,6 +252,13 @@ def test_bad_arguments_are_one_sentence(arguments, words, tmp_path):
     assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--epochs", "-1"], ["--seed", "-1"], ["--seed", "9" * 30]])
+def test_numbers_out_of_range(arguments, capsys):
+    with pytest.raises(SystemExit):
+        script.parse(arguments)
+    assert f"{arguments[0]} has to be" in capsys.readouterr().err
+
+
 def test_the_script_trains_resumes_and_refuses(images, tmp_path, monkeypatch):
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
     monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))

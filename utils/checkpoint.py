@@ -1,5 +1,7 @@
 """Checkpoints that a crash cannot halve, and the weights that are shipped."""
+import contextlib
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -23,19 +25,21 @@ def save_checkpoint(path: Path, state: dict) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise OSError(f"{path} could not be written ({error}); make room or choose another folder. "
                       "What was saved before is whole") from error
 
 
 def load_checkpoint(path: Path) -> dict:
-    """Read what `save_checkpoint` wrote, tensors on the CPU. Raises ValueError for a truncated or foreign file."""
+    """Read what `save_checkpoint` wrote, tensors on the CPU. Raises ValueError for a truncated or foreign
+    file, OSError for one that can't be read.
+    """
+    data = io.BytesIO(path.read_bytes())  # what fails here is the disk or the Drive: the file itself may be whole
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(data, map_location="cpu", weights_only=True)
         state["network"], state["history"], state["about"]
         return state
-    except OSError:  # missing, not readable, a Drive that has gone: the file itself may be whole
-        raise
     except Exception as error:  # a damaged zip fails in many ways, all of them the same to the reader
         raise ValueError(f"{path} is truncated or not a checkpoint of this repository; "
                          "delete it, and the run starts again") from error

@@ -26,9 +26,12 @@ def measure_policy(policy) -> list[Rule]:
     Each step is measured while it runs, with the other random steps switched off: the flip on noise, the affine step on
     an image of coordinates, the hole on noise again. So a step whose limits are zero, arguments that albumentations
     ignores, and a fill on the wrong scale come to light, also in a policy that goes on to normalise. Only the
-    probabilities are read off. The policy itself is left as it is.
+    probabilities are read off. The policy itself is left as it is. Raises ValueError for anything but a Compose.
     """
-    chances = {type(part).__name__: part.p for part in _leaves(policy)}
+    if not hasattr(policy, "transforms"):
+        raise ValueError(f"expected an albumentations Compose, got {type(policy).__name__}")
+    leaves = [(type(part).__name__, chance) for part, chance in _leaves(policy) if chance]
+    chances = dict(leaves)
     affine = "ShiftScaleRotate" if "ShiftScaleRotate" in chances else "Affine"
     rules = []
     for rule, name, required, measure in (("horizontal flip", "HorizontalFlip", "mirrored", _measure_flip),
@@ -36,15 +39,27 @@ def measure_policy(policy) -> list[Rule]:
                                           ("coarse dropout", "CoarseDropout", HOLE, _measure_hole)):
         chance = chances.get(name, 0)
         measured, passed = measure(_alone(policy, None), _alone(policy, name)) if chance else ("none", False)
+        if (count := sum(name == leaf for leaf, _ in leaves)) > 1:
+            measured, passed = f"{count} of them", False
         rules.append(Rule("7", rule, required, f"{measured}, p = {chance:g}", passed))
     return rules
 
 
-def _leaves(part):
-    for inner in part.transforms if hasattr(part, "transforms") else ():
-        yield from _leaves(inner)
+def _leaves(part, chance=1.0):
+    """Every transform with its probability, that of the containers around it included."""
     if not hasattr(part, "transforms"):
-        yield part
+        yield part, chance * part.p
+    else:
+        for inner in part.transforms:
+            yield from _leaves(inner, chance * part.p)
+
+
+def _open(part):
+    """Let every container pass its transforms on."""
+    if hasattr(part, "transforms"):
+        part.p = 1.0
+        for inner in part.transforms:
+            _open(inner)
 
 
 def _alone(policy, name):
@@ -54,7 +69,8 @@ def _alone(policy, name):
     """
     still, policy = copy.deepcopy(policy), copy.deepcopy(policy)
     for keep, copied in ((None, still), (name, policy)):
-        for part in _leaves(copied):
+        _open(copied)
+        for part, _ in _leaves(copied):
             if part.p < 1 or type(part).__name__ in ("HorizontalFlip", "ShiftScaleRotate", "Affine", "CoarseDropout"):
                 part.p = float(type(part).__name__ == keep)
 

@@ -44,8 +44,11 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
 
     device = get_device()
     try:
-        operations = trace(copy.deepcopy(network).to(device).eval(), torch.zeros(2, 3, side, side, device=device))
-        shape, ran = operations[-1].out_shape, True
+        probe, images = copy.deepcopy(network).to(device).eval(), torch.zeros(2, 3, side, side, device=device)
+        with torch.no_grad():
+            logits = probe(images)
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}, not a tensor"
+        operations, ran = trace(probe, images), True
     except Exception as error:  # whatever somebody's network raises is the measurement
         operations, ran = [], False
         shape = _first_line(error)

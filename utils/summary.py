@@ -25,16 +25,22 @@ def layer_table(network: nn.Module, side=32) -> str:
     """torchsummary's table, one row for each layer, for images (3, side, side).
 
     It runs on a copy in eval mode and on the CPU, and gives the random generator back: by itself torchsummary would move
-    the running statistics. Raises ValueError if its total is not the network's (it counts a layer twice that is used twice).
+    the running statistics. Raises ValueError if it can't read the network, or if its total is
+    not the network's (it counts a layer twice that is used twice).
     """
     import torchsummary  # train.py has to run on machines without it
 
     text = io.StringIO()
-    with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(text):
-        torchsummary.summary(copy.deepcopy(network).cpu().eval(), (3, side, side), device="cpu")
+    try:
+        with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(text):
+            torchsummary.summary(copy.deepcopy(network).cpu().eval(), (3, side, side), device="cpu")
+    except (AttributeError, TypeError) as error:
+        raise ValueError("torchsummary cannot read this network, stage_table can: print(format_stages(stage_table(network)))") \
+            from error
     total = sum(parameter.numel() for parameter in network.parameters())
     if f"Total params: {total:,}\n" not in text.getvalue():
-        raise ValueError(f"torchsummary miscounts this network, which has {total:,} parameters: does it use a layer twice?")
+        raise ValueError(f"torchsummary miscounts this network, which has {total:,} parameters: does it use a "
+                         "layer twice, or never, or hold parameters outside of its layers?")
     return text.getvalue()
 
 

@@ -78,7 +78,7 @@ def receptive_fields(network: nn.Module, side=32) -> dict[str, torch.Tensor]:
 
     One mask for each stage that puts out a map, under its name, and one for the last map of all (for images of `side`
     pixels), the one that global pooling or flattening ends, under "". The receptive field is the mask's larger side; a
-    mask with False inside has holes. A network without any map gives {}.
+    mask with False inside has holes. A network without any map gives {}. Raises ValueError where no gradient arrives.
 
     A gradient from the middle of the map, through constant positive weights, reaches exactly the pixels that have a path
     to it, whatever the topology (residual branches, dense connections). Weights are 1/fan-in so that nothing overflows,
@@ -97,6 +97,8 @@ def receptive_fields(network: nn.Module, side=32) -> dict[str, torch.Tensor]:
         for name, output in _maps(network, image, last[""][0]).items():
             middle = output[1][0, :, output[1].shape[2] // 2, output[1].shape[3] // 2].sum()
             seen = torch.autograd.grad(middle, image, retain_graph=True)[0][0].abs().sum(0) > 0
+            if not seen.any():
+                raise ValueError(f"no gradient reaches the image from the map {name or 'before the end'}")
             rows, columns = seen.any(1).nonzero().flatten(), seen.any(0).nonzero().flatten()
             top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
             complete &= bool(min(top, left) > 0 and max(bottom, right) < size)
@@ -119,7 +121,11 @@ def _positive(network: nn.Module) -> nn.Module:
 
 
 class _Maps(TorchFunctionMode):
-    """Collects every 4-D result in order; turns max-pooling into a mean of the same geometry."""
+    """Collects every 4-D result in order; turns max-pooling into a mean of the same geometry, and leaves out norms.
+
+    A norm over the image's own statistics does see all of it, but that is not what a receptive field means; batch norm
+    in eval mode has no such statistics.
+    """
 
     def __init__(self):
         super().__init__()
@@ -127,17 +133,23 @@ class _Maps(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        result = _mean_pool(*args, **kwargs) if func in MAX_POOLS else func(*args, **kwargs)
+        if func in NORMS:
+            result = (args[0] if args else kwargs["input"]).clone()
+        else:
+            result = _mean_pool(*args, **kwargs) if func in MAX_POOLS else func(*args, **kwargs)
         if isinstance(result, torch.Tensor) and result.ndim == 4:
             self.results.append(result)
         return result
 
 
 MAX_POOLS = (F.max_pool2d, F._max_pool2d, torch.max_pool2d)
+NORMS = (F.group_norm, F.layer_norm, F.instance_norm, torch.group_norm, torch.layer_norm, torch.instance_norm)
 
 
 def _mean_pool(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    # A depthwise convolution, because avg_pool2d knows no dilation; at the middle of a map ceil_mode changes nothing.
+    if ceil_mode and dilation in (1, (1, 1)):
+        return F.avg_pool2d(x, kernel_size, stride, padding, ceil_mode=True)
+    # A depthwise convolution, because avg_pool2d knows no dilation.
     rows, columns = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
     weight = x.new_full((x.shape[1], 1, rows, columns), 1 / (rows * columns))
     return F.conv2d(x, weight, None, stride or kernel_size, padding, dilation, groups=x.shape[1])
