@@ -34,6 +34,12 @@ def test_readme_gives_the_figures_of_the_card():
     assert card["command"] in README
 
 
+def test_readme_gives_the_tutorials_figures_of_the_notebook():
+    row = next(line for line in README.splitlines() if line.startswith("| `tutorial` "))
+    printed = re.search(r"epoch   1/1 [^\\]* test [0-9.]+ +([0-9.]+%) +([0-9.]+) s", json.dumps(CODE))
+    assert printed[1] in row and f" {float(printed[2]):.0f} s" in row
+
+
 def test_the_card_was_made_with_todays_recipe():
     assert model_card("s7")["recipe"] == asdict(RECIPES["s7"])
 
