@@ -12,3 +12,8 @@ def tutorial(**flags):
 def s7(pretrained=False, **flags):
     """The assignment's C1 C2 C3 C4 O; input (N, 3, H, W), output (N, 10) logits."""
     return _create_model("s7", pretrained, **flags)
+
+
+def s7_dilated(pretrained=False, **flags):
+    """C1 C2 C3 C4 O without stride and without pooling; input (N, 3, H, W), output (N, 10) logits."""
+    return _create_model("s7_dilated", pretrained, **flags)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The notebook's training without the notebook: ``python train.py --model s7 --recipe s7 --out runs/s7``."""
 import argparse
+import ast
 import shlex
 import sys
 from dataclasses import replace
@@ -10,19 +11,30 @@ import torch
 
 from models import create_model, list_models
 from utils.checkpoint import ship
-from utils.data import load_cifar10, make_loaders
+from utils.data import load_cifar10
 from utils.device import get_device, machine
+from utils.loaders import make_loaders
 from utils.recipes import RECIPES, get_recipe
 from utils.train import PROGRESS, print_row, train
+
+
+def _flag(text: str) -> tuple:
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form dilation=False or width=0.7") from None
 
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="s7", help=f"one of: {', '.join(list_models())} (default: %(default)s)")
+    parser.add_argument("--flags", nargs="+", default=[], metavar="NAME=VALUE", type=_flag,
+                        help="of the network's class, such as: dilation=False width=0.7")
     parser.add_argument("--recipe", default="s7", help=f"one of: {', '.join(RECIPES)} (default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder of the checkpoints (default: runs/MODEL-RECIPE-SEED)")
+    parser.add_argument("--out", type=Path, help="folder of the checkpoints (default: runs/MODEL-FLAGS-RECIPE-SEED)")
     parser.add_argument("--resume", action="store_true", help="go on with the run that lies there")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--root", help="folder that holds cifar-10-batches-py (default: $CIFAR10_ROOT, else a download)")
@@ -36,26 +48,33 @@ def parse(arguments=None) -> argparse.Namespace:
     return args
 
 
-def main(arguments=None) -> None:
+def main(arguments=None) -> list[dict]:
+    """Train as the arguments say (those of the command line by default) and return the history."""
     args = parse(arguments)
+    flags = dict(args.flags)
     recipe, device = get_recipe(args.recipe), get_device(args.device)
     if args.epochs is not None:
         recipe = replace(recipe, epochs=args.epochs)
-    out = args.out or Path("runs") / f"{args.model}-{args.recipe}-{args.seed}"
+    name = "-".join([args.model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
+    out = args.out or Path("runs") / name
     if (out / "last.pt").exists() and not args.resume:
         raise ValueError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
     torch.manual_seed(args.seed)
-    network = create_model(args.model)
+    network = create_model(args.model, **flags)
     images = load_cifar10(args.root)
     out.mkdir(parents=True, exist_ok=True)  # before an epoch is spent on it
     print("   ".join(f"{key} {value}" for key, value in machine(device).items()), flush=True)
-    train(network, make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers), recipe, out,
-          device=device, seed=args.seed, on_epoch=print_row, progress=PROGRESS and sys.stderr.isatty(),
-          about={"model": args.model, "dataset": images[0].name,
-                 "command": shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])})
+    about = {"model": args.model, "dataset": images[0].name,
+             "command": shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])}
+    if flags:
+        about["flags"] = flags
+    loaders = make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers)
+    history = train(network, loaders, recipe, out, device=device, seed=args.seed, about=about, on_epoch=print_row,
+                    progress=PROGRESS and sys.stderr.isatty())
     if args.ship:
         card = ship(out, args.model, Path(__file__).parent / "models" / "weights")
         print(f"models/weights/{args.model}.pt: {card['test_accuracy']:.2%} of the test images")
+    return history
 
 
 if __name__ == "__main__":

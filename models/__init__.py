@@ -1,5 +1,6 @@
 """Networks for CIFAR-10, looked up by name: ``create_model("s7", pretrained=True)``."""
 import hashlib
+import inspect
 import json
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import torch
 from torch import nn
 
 from .s7 import S7
+from .s7_dilated import S7Dilated
 from .tutorial import Tutorial
 
-__all__ = ["S7", "Tutorial", "create_model", "list_models", "model_card"]
+__all__ = ["S7", "S7Dilated", "Tutorial", "create_model", "list_models", "model_card"]
 
-MODELS = {"tutorial": Tutorial, "s7": S7}
+MODELS = {"tutorial": Tutorial, "s7": S7, "s7_dilated": S7Dilated}
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -35,10 +37,13 @@ def create_model(name: str, pretrained=False, **flags) -> nn.Module:
     """Build a network by name. Flags go to its class, for example ``create_model("s7", dilation=False)``.
 
     With ``pretrained=True`` it carries the shipped weights (of the flags' defaults) and is in eval mode.
-    Raises ValueError for an unknown name, or weights that are missing, altered or made for other flags.
+    Raises ValueError for an unknown name or flag, or weights that are missing, altered or made for other flags.
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
+    known = inspect.signature(MODELS[name]).parameters
+    if unknown := flags.keys() - known.keys():
+        raise ValueError(f"{name!r} has no flag {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
     network = MODELS[name](**flags)
     if not pretrained:
         return network

@@ -6,11 +6,15 @@ __all__ = ["ConvNormAct", "SeparableConv", "Residual", "check_images"]
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution → batch norm → ReLU; padded so that stride 1 keeps H and W."""
+    """Convolution → batch norm → ReLU; padded so that stride 1 keeps H and W.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size=3, *, stride=1, dilation=1, groups=1, act=True):
+    Unpadded (``padded=False``) it takes dilation·(kernel_size − 1) from H and from W.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size=3, *, stride=1, dilation=1, groups=1,
+                 padded=True, act=True):
         super().__init__()
-        padding = dilation * (kernel_size // 2)
+        padding = dilation * (kernel_size // 2) if padded else 0
         # No bias: the batch norm that follows has one.
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
@@ -25,11 +29,11 @@ class SeparableConv(nn.Sequential):
     9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride=1, dilation=1):
+    def __init__(self, in_channels: int, out_channels: int, *, stride=1, dilation=1, padded=True):
         super().__init__()
         # No ReLU between the two: it would cut a single channel's response before anything has combined them.
         self.depthwise = ConvNormAct(in_channels, in_channels, stride=stride, dilation=dilation,
-                                     groups=in_channels, act=False)
+                                     groups=in_channels, padded=padded, act=False)
         self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1)
 
 
@@ -40,9 +44,11 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
-def check_images(x: torch.Tensor) -> torch.Tensor:
-    """Return x if it is a batch of colour images (N, 3, H, W); otherwise raise ValueError."""
+def check_images(x: torch.Tensor, smallest=1) -> torch.Tensor:
+    """Return x if it is a batch of colour images (N, 3, H, W), H and W at least `smallest`; otherwise raise ValueError."""
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"expected a batch of colour images (N, 3, H, W), got {tuple(x.shape)}; "
                          "a single image needs x.unsqueeze(0), a grey one x.expand(-1, 3, -1, -1)")
+    if min(x.shape[2:]) < smallest:
+        raise ValueError(f"expected images of at least {smallest}×{smallest} pixels, got {x.shape[2]}×{x.shape[3]}")
     return x

@@ -6,7 +6,7 @@ import torch
 
 import models
 from models import create_model, list_models, model_card
-from utils.data import Loader
+from utils.loaders import Loader
 from utils.train import evaluate
 
 
@@ -27,9 +27,16 @@ def test_wrong_shapes_are_named(name, shape):
         create_model(name)(torch.zeros(shape))
 
 
+def test_images_that_unpadded_kernels_would_use_up():
+    assert create_model("s7_dilated").eval()(torch.zeros(1, 3, 21, 21)).shape == (1, 10)
+    with pytest.raises(ValueError, match="expected images of at least 21×21 pixels, got 32×20"):
+        create_model("s7_dilated")(torch.zeros(1, 3, 32, 20))
+
+
 def test_parameters():
     assert parameters(create_model("tutorial")) == 62_006  # PyTorch's tutorial
     assert 150_000 < parameters(create_model("s7")) < 200_000
+    assert parameters(create_model("s7_dilated")) < 200_000
 
 
 def test_flags():
@@ -43,8 +50,10 @@ def test_flags():
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="unknown model 's8'; choose one of: tutorial, s7"):
+    with pytest.raises(ValueError, match="unknown model 's8'; choose one of: tutorial, s7, s7_dilated"):
         create_model("s8")
+    with pytest.raises(ValueError, match="'s7' has no flag deep, wide; it has: num_classes, dilation, depthwise, width"):
+        create_model("s7", wide=2, deep=3)
     with pytest.raises(ValueError, match="no pretrained weights for 'tutorial'"):
         create_model("tutorial", pretrained=True)
 

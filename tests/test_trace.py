@@ -8,7 +8,8 @@ from torch import nn
 
 from models import create_model
 from models.layers import Residual
-from utils.trace import receptive_fields, trace
+from utils.receptive_field import effective_field, receptive_fields
+from utils.trace import trace
 
 
 def field(network):
@@ -77,6 +78,21 @@ def test_known_networks():
     assert sides == {"C1": 15, "C2": 41, "C3": 77, "C4": 149, "": 149}  # the comments in models/s7.py
     assert receptive_fields(create_model("s7"))[""].all()
     assert field(create_model("s7", dilation=False)) == 101
+
+
+def test_the_dilated_network_has_no_holes():
+    masks = receptive_fields(create_model("s7_dilated"))
+    assert {name: max(mask.shape) for name, mask in masks.items()} == {"C1": 7, "C2": 19, "C3": 43, "C4": 67, "": 67}  # the comments in models/s7_dilated.py
+    assert all(mask.all() for mask in masks.values())  # every pixel inside of it reaches the output
+
+
+def test_effective_field_lies_inside_of_the_receptive_field_and_shows_its_holes():
+    torch.manual_seed(0)
+    gridded = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=2, dilation=2) for _ in range(3)))
+    effective, mask = effective_field(gridded, 21), receptive_fields(gridded)[""]
+    assert effective.shape == (21, 21) and effective.max() == 1
+    assert torch.equal(effective[4:17, 4:17] > 0, mask) and effective.sum() == effective[4:17, 4:17].sum()
+    assert torch.equal(effective, effective_field(gridded, 21))  # the draws are the same each time
 
 
 def test_the_network_is_left_alone():

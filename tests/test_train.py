@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import train as script
-from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.data import Loader, make_loaders
+from utils.checkpoint import load_checkpoint, save_checkpoint, ship
 from utils.device import amp_dtype, get_device
+from utils.loaders import Loader, make_loaders
 from utils.recipes import RECIPES, get_recipe
 from utils.train import evaluate, predict, print_row, train
 
@@ -222,7 +222,7 @@ def test_devices():
 
 
 def test_recipes():
-    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, tutorial, quick"):
+    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, s7_dilated, analysis, tutorial, quick"):
         get_recipe("slow")
 
 
@@ -242,6 +242,7 @@ def call(*arguments, **environment):
 
 @pytest.mark.parametrize("arguments, words", [
     (["--model", "s8"], "unknown model 's8'"),
+    (["--flags", "deep=True"], "'s7' has no flag deep"),
     (["--recipe", "slow"], "unknown recipe 'slow'"),
     (["--device", "tpu"], "there is no device 'tpu'"),
     (["--root", "/nowhere"], "/nowhere holds no cifar-10-batches-py"),
@@ -259,6 +260,13 @@ def test_numbers_out_of_range(arguments, capsys):
     assert f"{arguments[0]} has to be" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["dilation", "dilation=false", "width=", "width=0.7)"])
+def test_flags_that_are_no_values(flag, capsys):
+    with pytest.raises(SystemExit):
+        script.parse(["--flags", flag])
+    assert f"{flag!r} is not of the form dilation=False or width=0.7" in capsys.readouterr().err
+
+
 def test_the_script_trains_resumes_and_refuses(images, tmp_path, monkeypatch):
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
     monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
@@ -269,3 +277,17 @@ def test_the_script_trains_resumes_and_refuses(images, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="holds a run already; add --resume"):
         script.main(arguments)
     script.main([*arguments, "--resume"])
+
+
+def test_flags_reach_the_network_and_belong_to_the_run(images, tmp_path, monkeypatch):
+    ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
+    monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
+    arguments = ["--recipe", "quick", "--epochs", "1", "--out", str(tmp_path), "--device", "cpu", "--resume"]
+    script.main([*arguments, "--flags", "dilation=False", "width=0.5"])
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state["about"]["flags"] == {"dilation": False, "width": 0.5}
+    assert state["network"]["C1.0.conv.weight"].shape[0] == 8
+    with pytest.raises(ValueError, match="belongs to another run, with flags = {'dilation': False, 'width': 0.5} and not None"):
+        script.main(arguments)
+    with pytest.raises(ValueError, match="does not ship"):
+        ship(tmp_path, "s7", tmp_path)

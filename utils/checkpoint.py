@@ -48,13 +48,13 @@ def load_checkpoint(path: Path) -> dict:
 def ship(run_dir: Path, name: str, folder: Path) -> dict:
     """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json, and return the card.
 
-    Raises ValueError for a run that is of another network, not finished, or not made with all of CIFAR-10.
+    Raises ValueError for a run that is of another network or with flags, not finished, or not made with all of CIFAR-10.
     """
     state = load_checkpoint(run_dir / "last.pt")
     about, history = state["about"], state["history"]
     recipe = about["recipe"]
     if (len(history) < recipe["epochs"] or about["dataset"] != "CIFAR-10" or recipe["images"] < 50_000
-            or about["model"] != name):
+            or about["model"] != name or "flags" in about):
         raise ValueError(f"{run_dir} is not a finished run of {name} on CIFAR-10 and does not ship: {about['model']}, "
                          f"{len(history)} of {recipe['epochs']} epochs, {recipe['images']} images of {about['dataset']}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,17 @@
-"""Images and the loaders that carry them to the device."""
+"""Images in memory: CIFAR-10, or handwritten digits where there is none."""
 import os
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import CIFAR10
 
-from .augment import CIFAR10_MEAN, CIFAR10_STD, make_policy
+from .augment import CIFAR10_MEAN, CIFAR10_STD
 from .device import memory_format
 from .download import MIRRORS, DownloadError, download
-from .recipes import Recipe
 
-__all__ = ["ImageSet", "Loader", "load_cifar10", "load_digits", "load_images",
-           "make_loaders", "normalize", "split"]
+__all__ = ["ImageSet", "load_cifar10", "load_digits", "load_images", "normalize", "split"]
 
 
 @dataclass(frozen=True)
@@ -91,76 +87,3 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
     """uint8 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10, in the device's memory format."""
     mean, std = (255 * torch.tensor(values, device=images.device) for values in (CIFAR10_MEAN, CIFAR10_STD))
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=memory_format(images.device))
-
-
-class _Batches(Dataset):
-    """A whole batch for each item, drawn from a random stream of its own: no worker has a stream, so none share one."""
-
-    def __init__(self, data: ImageSet, policy):
-        self.data, self.policy = data, policy
-
-    def __getitem__(self, item):
-        key, indices = item
-        images = self.data.images[indices]
-        if self.policy:
-            generator = np.random.default_rng(key)
-            self.policy.set_random_state(generator, random.Random(int(generator.integers(2**63))))
-            images = np.stack([self.policy(image=image)["image"] for image in images])
-        return torch.from_numpy(images), torch.from_numpy(self.data.labels[indices])
-
-
-class _Order:
-    """For each batch of an epoch its key (seed, epoch, batch) and its indices."""
-
-    def __init__(self, size: int, batch_size: int, shuffle: bool, seed: int):
-        self.size, self.batch_size, self.shuffle, self.seed, self.epoch = size, batch_size, shuffle, seed, 0
-
-    def __len__(self):
-        return -(-self.size // self.batch_size)
-
-    def __iter__(self):
-        order = np.arange(self.size)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
-        for batch, start in enumerate(range(0, self.size, self.batch_size)):
-            yield (self.seed, self.epoch, batch), order[start:start + self.batch_size]
-
-
-class Loader:
-    """Batches on the device: images float32 (n, 3, 32, 32), normalised, and labels int64 (n,).
-
-    A policy (albumentations, uint8 in and out) also has the images shuffled. Order and augmentation depend on
-    (seed, epoch, batch) alone: on neither the number of workers nor the way they are started, and a run that is resumed
-    sees what it would have seen. `set_epoch` chooses the epoch; the last batch is smaller where it has to be.
-    """
-
-    def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0, num_workers=0, start_method=None):
-        self.data, self.device = data, torch.device(device)
-        self.order = _Order(len(data), batch_size, shuffle=policy is not None, seed=seed)
-        self.batches = DataLoader(_Batches(data, policy), sampler=self.order, batch_size=None, num_workers=num_workers,
-                                  pin_memory=self.device.type == "cuda",
-                                  multiprocessing_context=start_method if num_workers else None,
-                                  generator=torch.Generator())  # or it draws from torch's global one, the network's
-
-    def set_epoch(self, epoch: int) -> None:
-        self.order.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self):
-        non_blocking = self.device.type == "cuda"  # elsewhere the copy may run after the batch is freed
-        for images, labels in self.batches:
-            # uint8 travels, a quarter of float32's bytes; arithmetic on a whole batch costs the device next to nothing.
-            yield (normalize(images.to(self.device, non_blocking=non_blocking)),
-                   labels.to(self.device, non_blocking=non_blocking))
-
-
-def make_loaders(train_set: ImageSet, test_set: ImageSet, recipe: Recipe, device, *, seed: int, num_workers=0):
-    """(training, held-out or None, test) loaders of a recipe; the held-out images are the same for every seed."""
-    train_set, held_out = split(train_set.take(slice(recipe.images)), recipe.held_out)
-    policy = make_policy(shift=recipe.shift, scale=recipe.scale, rotate=recipe.rotate,
-                         ssr_prob=recipe.ssr_prob, hole_prob=recipe.hole_prob)
-    return (Loader(train_set, recipe.batch_size, device, policy=policy, seed=seed, num_workers=num_workers),
-            Loader(held_out, 500, device) if len(held_out) else None,
-            Loader(test_set, 500, device))

@@ -3,11 +3,16 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import ScaledTranslation
 
-__all__ = ["caption", "plot_bars", "plot_confusion", "plot_history", "plot_images", "plot_text"]
+__all__ = ["caption", "plot_bars", "plot_confusion", "plot_fields", "plot_history", "plot_images", "plot_intervals",
+           "plot_text", "plot_tradeoffs"]
 
 # Okabe and Ito's palette: told apart by colour-blind people (https://jfly.uni-koeln.de/color/)
 BLUE, ORANGE = "#0072B2", "#D55E00"
+PALETTE = (BLUE, ORANGE, "#009E73", "#CC79A7", "#000000")
 DPI = 100  # at this resolution a notebook with all its pictures stays under 1 MB
 
 
@@ -93,4 +98,54 @@ def plot_text(text: str, title: str, *, note="", path=None):
     ax.axis("off")
     ax.text(0.5, 0.5, text, family="monospace", fontsize=10, ha="center", va="center",
             multialignment="left", transform=ax.transAxes)
+    return _save(fig, path)
+
+
+def plot_tradeoffs(names, accuracies, spreads, axes: dict, title: str, *, note="", path=None):
+    """Test accuracy (%) against each quantity of `axes`, {label: one value for each name}, with error bars.
+
+    Points are drawn a little aside from each other, since several share a value.
+    """
+    fig, (panels,) = _figure(10, 4.4, title, note, columns=len(axes))
+    for ax, (label, values) in zip(panels, axes.items()):
+        for i, (name, value, accuracy, spread) in enumerate(zip(names, values, accuracies, spreads)):
+            aside = ScaledTranslation((i - len(names) // 2) / 12, 0, fig.dpi_scale_trans)  # inches
+            ax.errorbar([value], [accuracy], [spread or 0], color=PALETTE[i % 5], marker="osD^v"[i % 5], markersize=8, capsize=4,
+                        linestyle="none", label=name, transform=ax.transData + aside)
+        ax.set(xlabel=label, ylabel="test accuracy (%)", xlim=(0, 1.15 * max(values)))
+        ax.grid(alpha=0.3)
+    panels[0].legend(loc="lower left", fontsize=9)
+    return _save(fig, path)
+
+
+def plot_intervals(names, differences, title: str, *, much=1.0, note="", path=None):
+    """Mean differences in points with their 95% intervals; what is called much begins at the dashed lines."""
+    fig, ((ax,),) = _figure(8, 0.5 * len(names) + 1.8, title, note)
+    for row, measured in enumerate(differences):
+        ax.plot([measured.low, measured.high], [row, row], color=BLUE, linewidth=2, marker="|", markersize=12)
+        ax.plot(measured.mean, row, "o", color=BLUE, markersize=8)
+        ax.annotate(f"{measured.mean:+.2f}", (measured.mean, row), textcoords="offset points", xytext=(0, 8), ha="center")
+    ax.axvline(0, color="black", linewidth=1)
+    for side in (-much, much):
+        ax.axvline(side, color="0.4", linestyle="--", linewidth=1)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="difference of test accuracies (points)", ylim=(len(names) - 0.4, -0.7))
+    return _save(fig, path)
+
+
+def plot_fields(fields, titles, receptive_fields, title: str, *, columns=3, image_side=None, note="", path=None):
+    """Effective fields (side, side) of range 0–1 and the square of the receptive field; dashed, a square of `image_side`."""
+    rows = -(-len(fields) // columns)
+    fig, axes = _figure(3.1 * columns, 3.3 * rows + 0.9, title, note, rows, columns)
+    for ax in axes.flat[len(fields):]:
+        ax.axis("off")
+    for ax, field, words, reach in zip(axes.flat, fields, titles, receptive_fields):
+        side = len(field)
+        # A field falls off as fast as a bell curve: a square root leaves its rim to be seen.
+        shown = ax.imshow(field, cmap="cividis", norm=PowerNorm(0.5, 0, 1), extent=(-side / 2, side / 2) * 2)
+        for length, colour, style in ((reach, "white", "-"), (image_side, "#E69F00", "--")):
+            if length:
+                ax.add_patch(Rectangle((-length / 2, -length / 2), length, length, fill=False, color=colour, linestyle=style))
+        ax.set_title(words, fontsize=10)
+    fig.colorbar(shown, ax=axes, shrink=0.7, label="mean gradient, the largest is 1 (square-root scale)")
     return _save(fig, path)

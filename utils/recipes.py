@@ -1,7 +1,7 @@
 """Every setting of every training run: one row for each recipe."""
 from dataclasses import dataclass
 
-__all__ = ["RECIPES", "Recipe", "get_recipe"]
+__all__ = ["RECIPES", "YOUNGER", "Recipe", "get_recipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +17,18 @@ class Recipe:
     rotate: float = 15    # degrees
     ssr_prob: float = 0.5
     hole_prob: float = 0.5
+    on_device: bool = False  # whole batches augmented on the device, not image by image in albumentations
 
+
+YOUNGER = {"on_device": False}  # what older records, which do not name these settings, were made with
 
 RECIPES = {
-    # name             epochs         peak rate  else
-    "s7":       Recipe(epochs=45, lr=0.4, weight_decay=2e-4),
-    "tutorial": Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
-    "quick":    Recipe(epochs=3,  lr=0.1, batch_size=32, images=6000, held_out=600),
+    # name               epochs         peak rate  else
+    "s7":         Recipe(epochs=45, lr=0.4, weight_decay=2e-4),
+    "s7_dilated": Recipe(epochs=20, lr=0.4, weight_decay=2e-4),
+    "analysis":   Recipe(epochs=5,  lr=0.4, weight_decay=2e-4),  # each variant with each seed
+    "tutorial":   Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
+    "quick":      Recipe(epochs=3,  lr=0.1, batch_size=32, images=6000, held_out=600),
 }
 
 

@@ -9,7 +9,8 @@ from torch import nn
 from .checkpoint import load_checkpoint
 from .device import get_device
 from .measure import HOLE, Rule, measure_policy
-from .trace import Operation, receptive_fields, trace
+from .receptive_field import receptive_fields
+from .trace import Operation, trace
 
 __all__ = ["SpecSheet", "spec_sheet"]
 
@@ -65,7 +66,8 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
         way = ", ".join(f"{_x(op.kernel)}/{op.stride[0]} {op.in_shape[2]}→{op.out_shape[2]}" for op in strided) or "none"
         down = len(strided) == 3 and all(op.kernel == (3, 3) and op.stride == (2, 2) for op in strided)
     else:
-        way, down = "no stride: dilated kernels alone (+200 points)", True
+        sides = [op.in_shape[2] for op in dilated] + [dilated[-1].out_shape[2]]
+        way, down = f"dilated kernels alone: {'→'.join(map(str, dict.fromkeys(sides)))} (+200 points)", True
     add("2", "downsampling", "three 3×3 convolutions of stride 2", way, down)
     gap, ending = _global_pooling(operations)
     pools = [op for op in operations if _subsamples(op)]
@@ -84,7 +86,8 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
     add("4", "depthwise separable convolution", "groups = channels, then 1×1",
         _join(f"{first.groups}→{second.out_shape[1]}" for first, second in pairs), bool(pairs))
     add("5", "dilated convolution", "at least one",
-        f"{len(dilated)} of {_x(dilated[0].kernel)}, dilation {max(dilated[0].dilation)}" if dilated else "none", bool(dilated))
+        f"{len(dilated)} of {_x(dilated[0].kernel)}, dilation {_join(sorted({str(max(op.dilation)) for op in dilated}))}"
+        if dilated else "none", bool(dilated))
     add("6", "global average pooling", "over the whole map", ending, gap)
 
     sheet += measure_policy(policy) if policy is not None else [Rule("7", "albumentations' policy", HOLE, "", None)]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .trace import receptive_fields, stages, trace
+from .receptive_field import receptive_fields
+from .trace import stages, trace
 
 __all__ = ["Stage", "format_stages", "layer_table", "stage_table"]
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .device import amp_dtype, machine, memory_format
-from .recipes import Recipe
+from .recipes import YOUNGER, Recipe
 
 __all__ = ["evaluate", "predict", "print_row", "train"]
 
@@ -136,10 +136,12 @@ def _measure(name: str, totals: torch.Tensor) -> dict[str, float]:
 def _restore(path: Path, parts: dict, about: dict) -> list[dict]:
     """Put a checkpoint's states into `parts` and return its history; refuse a checkpoint of something else."""
     state = load_checkpoint(path)
-    for key in about.keys() - {"machine", "command"}:
-        if state["about"].get(key) != about[key]:
-            theirs, ours = state["about"].get(key), about[key]
-            if isinstance(theirs, dict):  # a recipe: only what differs
+    for key in (about.keys() | state["about"].keys()) - {"machine", "command"}:
+        theirs, ours = state["about"].get(key), about.get(key)
+        if key == "recipe":
+            theirs = YOUNGER | theirs
+        if theirs != ours:
+            if key == "recipe":  # a recipe: only what differs
                 theirs, ours = ({name: one[name] for name in one if theirs.get(name) != ours.get(name)}
                                 for one in (theirs, ours))
             raise ValueError(f"{path} belongs to another run, with {key} = {theirs} and not {ours}; "

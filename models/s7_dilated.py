@@ -1,0 +1,54 @@
+"""S7 without stride and without pooling: the assignment's 200 extra points."""
+import torch
+from torch import nn
+
+from .layers import ConvNormAct, Residual, SeparableConv, check_images
+
+__all__ = ["S7Dilated"]
+
+
+class S7Dilated(nn.Sequential):
+    """Four convolution blocks and an output block; dilated kernels take the place of strides and of pooling.
+
+    The kernel that opens a block is dilated and unpadded: with dilation d it takes 2·d from each side's length. Maps and
+    work shrink, while every position that is left has pixels for neighbours, not every second or fourth one. Compact
+    kernels come first and dilations grow slowly, so that no taps leave holes (hybrid dilated convolution, Wang et al. 2018,
+    https://arxiv.org/abs/1702.08502): every pixel inside the receptive field reaches the output.
+
+    Input (N, 3, H, W), normalised; output (N, num_classes) logits. Any H and W from 21 up work; the shapes below are for
+    32×32. Raises ValueError for anything but a batch of three-channel images.
+    """
+
+    def __init__(self, num_classes=10):
+        super().__init__()
+
+        def plain(channels, dilation):
+            return Residual(ConvNormAct(channels, channels, dilation=dilation),
+                            ConvNormAct(channels, channels, dilation=dilation))
+
+        #                                                         output shape      receptive field
+        self.C1 = nn.Sequential(
+            ConvNormAct(3, 16),                                 # (N, 16, 32, 32)     3
+            plain(16, dilation=1),                              # (N, 16, 32, 32)     7
+        )
+        self.C2 = nn.Sequential(
+            ConvNormAct(16, 32, dilation=2, padded=False),      # (N, 32, 28, 28)    11
+            plain(32, dilation=2),                              # (N, 32, 28, 28)    19
+        )
+        self.C3 = nn.Sequential(
+            ConvNormAct(32, 48, dilation=4, padded=False),      # (N, 48, 20, 20)    27
+            plain(48, dilation=4),                              # (N, 48, 20, 20)    43
+        )
+        self.C4 = nn.Sequential(
+            SeparableConv(48, 96, dilation=4, padded=False),    # (N, 96, 12, 12)    51
+            Residual(SeparableConv(96, 96, dilation=4),
+                     SeparableConv(96, 96, dilation=4)),        # (N, 96, 12, 12)    67
+        )
+        self.O = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),                            # (N, 96, 1, 1)    the whole image
+            nn.Flatten(),
+            nn.Linear(96, num_classes),                         # (N, 10)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(check_images(x, smallest=21))

@@ -1,0 +1,135 @@
+"""What carries images to the network: one by one through albumentations, or whole batches on the device."""
+import random
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .augment import make_policy
+from .batch_policy import steps_of
+from .data import ImageSet, normalize, split
+from .recipes import Recipe
+
+__all__ = ["DeviceLoader", "Loader", "make_loaders"]
+
+
+class _Batches(Dataset):
+    """A whole batch for each item, drawn from a random stream of its own: no worker has a stream, so none share one."""
+
+    def __init__(self, data: ImageSet, policy):
+        self.data, self.policy = data, policy
+
+    def __getitem__(self, item):
+        key, indices = item
+        images = self.data.images[indices]
+        if self.policy:
+            generator = np.random.default_rng(key)
+            self.policy.set_random_state(generator, random.Random(int(generator.integers(2**63))))
+            images = np.stack([self.policy(image=image)["image"] for image in images])
+        return torch.from_numpy(images), torch.from_numpy(self.data.labels[indices])
+
+
+class _Order:
+    """For each batch of an epoch its key (seed, epoch, batch) and its indices."""
+
+    def __init__(self, size: int, batch_size: int, shuffle: bool, seed: int):
+        self.size, self.batch_size, self.shuffle, self.seed, self.epoch = size, batch_size, shuffle, seed, 0
+
+    def __len__(self):
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self):
+        order = np.arange(self.size)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        for batch, start in enumerate(range(0, self.size, self.batch_size)):
+            yield (self.seed, self.epoch, batch), order[start:start + self.batch_size]
+
+
+class Loader:
+    """Batches on the device: images float32 (n, 3, 32, 32), normalised, and labels int64 (n,).
+
+    A policy (albumentations, uint8 in and out) also has the images shuffled. Order and augmentation depend on
+    (seed, epoch, batch) alone: on neither the number of workers nor the way they are started, and a run that is resumed
+    sees what it would have seen. `set_epoch` chooses the epoch; the last batch is smaller where it has to be.
+    """
+
+    def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0, num_workers=0, start_method=None):
+        self.data, self.device = data, torch.device(device)
+        self.order = _Order(len(data), batch_size, shuffle=policy is not None, seed=seed)
+        self.batches = DataLoader(_Batches(data, policy), sampler=self.order, batch_size=None, num_workers=num_workers,
+                                  pin_memory=self.device.type == "cuda",
+                                  multiprocessing_context=start_method if num_workers else None,
+                                  generator=torch.Generator())  # or it draws from torch's global one, the network's
+
+    def set_epoch(self, epoch: int) -> None:
+        self.order.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self):
+        non_blocking = self.device.type == "cuda"  # elsewhere the copy may run after the batch is freed
+        for images, labels in self.batches:
+            # uint8 travels, a quarter of float32's bytes; arithmetic on a whole batch costs the device next to nothing.
+            yield (normalize(images.to(self.device, non_blocking=non_blocking)),
+                   labels.to(self.device, non_blocking=non_blocking))
+
+
+class DeviceLoader:
+    """`Loader`, with the data set on the device as uint8 and the policy applied to whole batches there.
+
+    What a policy draws is distributed as albumentations draws it, from a random stream of its own: (seed, epoch) decides it.
+    A data set that the device has no memory for stays on the host, and a printed sentence says so.
+    """
+
+    def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0):
+        self.data, self.batch_size, self.device = data, batch_size, torch.device(device)
+        self.steps, self.seed, self.epoch = None if policy is None else steps_of(policy), seed, 0
+        images = torch.from_numpy(data.images).permute(0, 3, 1, 2).contiguous()
+        try:
+            self.images = images.to(self.device)
+        except RuntimeError as error:  # torch.OutOfMemoryError is one; mps raises a plain one
+            if "memory" not in str(error):
+                raise
+            print(f"{len(data):,} images do not fit into the memory of {self.device}: they stay on the host, "
+                  "and each batch is copied")
+            self.images = images.pin_memory() if self.device.type == "cuda" else images
+        self.labels = torch.from_numpy(data.labels).to(self.device)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def __iter__(self):
+        n, side = len(self.data), self.images.shape[-1]
+        order, drawn = np.arange(n), []
+        if self.steps is not None:
+            generator = np.random.default_rng((self.seed, self.epoch))
+            order = generator.permutation(n)
+            drawn = [torch.from_numpy(step.draw(n, side, generator)).to(self.device) for step in self.steps]
+        order = torch.from_numpy(order)
+        here, there = order.to(self.images.device), order.to(self.device)
+        for start in range(0, n, self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            images = self.images[here[batch]].to(self.device, non_blocking=True)
+            for step, parameters in zip(self.steps or (), drawn):
+                images = step.apply(images, parameters[batch])
+            yield normalize(images.permute(0, 2, 3, 1)), self.labels[there[batch]]
+
+
+def make_loaders(train_set: ImageSet, test_set: ImageSet, recipe: Recipe, device, *, seed: int, num_workers=0):
+    """(training, held-out or None, test) loaders of a recipe; the held-out images are the same for every seed.
+
+    A recipe that is `on_device` has whole batches augmented there and no use for workers.
+    """
+    train_set, held_out = split(train_set.take(slice(recipe.images)), recipe.held_out)
+    policy = make_policy(shift=recipe.shift, scale=recipe.scale, rotate=recipe.rotate,
+                         ssr_prob=recipe.ssr_prob, hole_prob=recipe.hole_prob)
+    if recipe.on_device:
+        train_loader = DeviceLoader(train_set, recipe.batch_size, device, policy=policy, seed=seed)
+    else:
+        train_loader = Loader(train_set, recipe.batch_size, device, policy=policy, seed=seed, num_workers=num_workers)
+    return train_loader, *(DeviceLoader(data, 500, device) if len(data) else None for data in (held_out, test_set))
