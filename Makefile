@@ -3,9 +3,10 @@ PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin
 NOTEBOOK   := Assignments/S7/S7_Assignment.ipynb
+ANALYSIS   := Assignments/S7/S7_Analysis.ipynb
 REPOSITORY := your-name/s7-cifar10
 
-.PHONY: run full test clean address
+.PHONY: run full test bench clean address
 
 # The stamp is made last: an installation that broke off starts again, one that is done is not repeated.
 $(VENV)/installed: requirements.txt constraints.txt
@@ -20,9 +21,13 @@ run: $(VENV)/installed
 	$(BIN)/jupyter nbconvert --to html runs/notebook/S7_Assignment.ipynb
 	@echo "Executed: runs/notebook/S7_Assignment.ipynb, and .html beside it. Pictures: $$(ls -d runs/quick*/s7-*/pictures)/"
 
-# The committed outputs and assets/: shows runs/s7-s7-0 where it is finished, trains it where it is not.
+# The committed outputs and assets/: shows runs/s7-s7-0 where it is finished, trains it where it is not. The analysis
+# notebook reads its records.
 full: $(VENV)/installed
-	PROFILE=full TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(NOTEBOOK)
+	PROFILE=full TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(NOTEBOOK) $(ANALYSIS)
+
+bench: $(VENV)/installed
+	$(BIN)/python bench.py
 
 test: $(VENV)/installed
 	rm -rf runs/quick*
@@ -35,5 +40,5 @@ clean:
 
 # Change REPOSITORY above to where this is published, and this puts it into README's badge and the notebook's first cell.
 address:
-	sed -i.bak -E 's#github(\.com)?/[^/"]+/[^/"]+(\.git|/blob)#github\1/$(REPOSITORY)\2#g' README.md $(NOTEBOOK)
-	rm README.md.bak $(NOTEBOOK).bak
+	sed -i.bak -E 's#github(\.com)?/[^/"]+/[^/"]+(\.git|/blob)#github\1/$(REPOSITORY)\2#g' README.md $(NOTEBOOK) $(ANALYSIS)
+	rm README.md.bak $(NOTEBOOK).bak $(ANALYSIS).bak

@@ -12,8 +12,9 @@ class S7Dilated(nn.Sequential):
 
     The kernel that opens a block is dilated and unpadded: with dilation d it takes 2·d from each side's length. Maps and
     work shrink, while every position that is left has pixels for neighbours, not every second or fourth one. Compact
-    kernels come first and dilations grow slowly, so that no taps leave holes (hybrid dilated convolution, Wang et al. 2018,
-    https://arxiv.org/abs/1702.08502): every pixel inside the receptive field reaches the output.
+    kernels come first, and dilations that follow each other have no common factor, so that their taps leave no holes
+    (hybrid dilated convolution, Wang et al. 2018, https://arxiv.org/abs/1702.08502): every pixel inside the receptive
+    field reaches the output.
 
     Input (N, 3, H, W), normalised; output (N, num_classes) logits. Any H and W from 21 up work; the shapes below are for
     32×32. Raises ValueError for anything but a batch of three-channel images.
@@ -22,27 +23,26 @@ class S7Dilated(nn.Sequential):
     def __init__(self, num_classes=10):
         super().__init__()
 
-        def plain(channels, dilation):
-            return Residual(ConvNormAct(channels, channels, dilation=dilation),
-                            ConvNormAct(channels, channels, dilation=dilation))
+        def plain(channels, *dilations):
+            return Residual(*(ConvNormAct(channels, channels, dilation=dilation) for dilation in dilations))
 
         #                                                         output shape      receptive field
         self.C1 = nn.Sequential(
             ConvNormAct(3, 16),                                 # (N, 16, 32, 32)     3
-            plain(16, dilation=1),                              # (N, 16, 32, 32)     7
+            plain(16, 1, 1),                                    # (N, 16, 32, 32)     7
         )
         self.C2 = nn.Sequential(
             ConvNormAct(16, 32, dilation=2, padded=False),      # (N, 32, 28, 28)    11
-            plain(32, dilation=2),                              # (N, 32, 28, 28)    19
+            plain(32, 1, 3),                                    # (N, 32, 28, 28)    19
         )
         self.C3 = nn.Sequential(
-            ConvNormAct(32, 48, dilation=4, padded=False),      # (N, 48, 20, 20)    27
-            plain(48, dilation=4),                              # (N, 48, 20, 20)    43
+            ConvNormAct(32, 48, dilation=5, padded=False),      # (N, 48, 18, 18)    29
+            plain(48, 3, 4),                                    # (N, 48, 18, 18)    43
         )
         self.C4 = nn.Sequential(
-            SeparableConv(48, 96, dilation=4, padded=False),    # (N, 96, 12, 12)    51
-            Residual(SeparableConv(96, 96, dilation=4),
-                     SeparableConv(96, 96, dilation=4)),        # (N, 96, 12, 12)    67
+            SeparableConv(48, 96, dilation=3, padded=False),    # (N, 96, 12, 12)    49
+            Residual(SeparableConv(96, 96, dilation=2),
+                     SeparableConv(96, 96, dilation=5)),        # (N, 96, 12, 12)    63
         )
         self.O = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),                            # (N, 96, 1, 1)    the whole image

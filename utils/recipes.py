@@ -25,7 +25,7 @@ YOUNGER = {"on_device": False}  # what older records, which do not name these se
 RECIPES = {
     # name               epochs         peak rate  else
     "s7":         Recipe(epochs=45, lr=0.4, weight_decay=2e-4),
-    "s7_dilated": Recipe(epochs=20, lr=0.4, weight_decay=2e-4),
+    "s7_dilated": Recipe(epochs=16, lr=0.4, weight_decay=2e-4),
     "analysis":   Recipe(epochs=5,  lr=0.4, weight_decay=2e-4),  # each variant with each seed
     "tutorial":   Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
     "quick":      Recipe(epochs=3,  lr=0.1, batch_size=32, images=6000, held_out=600),

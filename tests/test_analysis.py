@@ -1,0 +1,73 @@
+"""What README, the analysis notebook and the records say about dilation and depthwise convolution agrees."""
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import CLAIMS, RECIPE, RECORDS, VARIANTS
+from models import create_model, model_card
+from utils.recipes import RECIPES, YOUNGER
+from utils.records import difference, read_records, summarize, verdict
+from utils.spec import spec_sheet
+from utils.summary import format_stages, stage_table
+
+README = Path("README.md").read_text()
+ANALYSIS = README[README.index("## Analysis"):]
+NOTEBOOK = json.loads(Path("Assignments/S7/S7_Analysis.ipynb").read_text())
+OUTPUTS = "".join("".join(output.get("text", "")) for cell in NOTEBOOK["cells"] for output in cell.get("outputs", ()))
+RECORDED, LEFT_OUT = read_records(RECORDS, VARIANTS, RECIPES[RECIPE])
+
+
+def test_the_records_are_whole():
+    assert not LEFT_OUT
+    seeds = {name: {record["seed"] for record in RECORDED if record["variant"] == name} for name in VARIANTS}
+    assert all(seeds[name] == seeds["s7"] for name in VARIANTS if name != "s7_dilated") and len(seeds["s7"]) >= 3
+    assert seeds["s7_dilated"]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_records_are_of_todays_networks(name):
+    rows = stage_table(create_model(VARIANTS[name][0], **VARIANTS[name][1]))
+    for record in (record for record in RECORDED if record["variant"] == name):
+        assert record["parameters"] == sum(row.parameters for row in rows)
+        assert record["multiply_adds"] == sum(row.multiply_adds for row in rows)
+        assert record["receptive_field"] == max(row.receptive_field or 0 for row in rows)
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_readme_and_notebook_state_the_verdicts_of_the_records(claim):
+    sentence, variant, baseline, more_than = claim
+    gap = difference(RECORDED, variant, baseline)
+    row = next(line for line in ANALYSIS.splitlines() if line.startswith("|") and sentence in line)
+    assert f"`{variant}` − `{baseline}`" in row and str(gap) in row and f"**{verdict(gap, more_than)}**" in row
+    assert f"{sentence}: {verdict(gap, more_than).upper()}\n    {variant} minus {baseline}: {gap};" in OUTPUTS
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_readme_and_notebook_give_the_accuracies_of_the_records(name):
+    mean, spread, seeds = summarize(RECORDED, name)
+    accuracy = f"{mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
+    record = next(record for record in RECORDED if record["variant"] == name)
+    row = next(line for line in ANALYSIS.splitlines() if line.startswith(f"| `{name}` "))
+    printed = next(line for line in OUTPUTS.splitlines() if line.startswith(f"{name} "))
+    for text in (row, printed):
+        for figure in (accuracy, f"{record['parameters']:,}", f"{record['multiply_adds'] / 1e6:.1f} M", str(record["receptive_field"])):
+            assert figure in text, f"{figure} is not in: {text}"
+
+
+def test_readme_and_notebook_give_the_dilated_networks_card():
+    card = model_card("s7_dilated")
+    assert YOUNGER | card["recipe"] == YOUNGER | RECIPES["s7_dilated"].__dict__ and card["test_accuracy"] >= 0.85
+    row = next(line for line in README.splitlines() if line.startswith("| `s7_dilated` | 111,178"))
+    for figure in (f"{card['test_accuracy']:.2%}", f"{card['epochs']} epochs", f"seed {card['seed']}",
+                   f"{card['wall_time_s'] / 60:.0f} min"):
+        assert figure in row
+    assert card["command"] in README and f"{card['test_accuracy']:.2%}: {card['epochs']} epochs" in OUTPUTS
+    for line in format_stages(stage_table(create_model("s7_dilated"))).splitlines():
+        assert line in README and line in OUTPUTS
+
+
+def test_the_dilated_network_passes_the_sheet():
+    sheet = spec_sheet(create_model("s7_dilated"))
+    assert sheet.passed, str(sheet)
+    assert "dilated kernels alone: 32→28→18→12 (+200 points)" in str(sheet)
