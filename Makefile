@@ -1,4 +1,5 @@
 # make run: the notebook in its quick profile · make test: all that can be checked · make clean: takes both away again
+# make full: what is committed of the notebooks and pictures · make bench: how fast the loaders are
 PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin

@@ -2,10 +2,12 @@
 """How fast images come and how fast they are learnt from, on this machine: ``make bench``.
 
 Noise takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured in each of three
-rounds, and its fastest round counts: what else the machine does can only slow a row down.
+rounds, and its fastest round counts: what else the machine does can only slow a row down. A round is a short epoch: workers
+start in it, as they do in each epoch.
 """
 import argparse
 import os
+import sys
 from time import perf_counter
 
 import numpy as np
@@ -75,11 +77,12 @@ def training_step(device):
 def main(arguments=None) -> dict[str, float]:
     """Print the table and return its images/s by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=6400, help="in each round of each row (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=6400, help="in each round of each row, rounded up to whole batches (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the DataLoaders (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     args = parser.parse_args(arguments)
-    device, recipe, n = get_device(args.device), get_recipe("s7"), args.images
+    device, recipe = get_device(args.device), get_recipe("s7")
+    n = max(1, -(-args.images // recipe.batch_size)) * recipe.batch_size
     generator = np.random.default_rng(0)
     noise = ImageSet("noise", generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, n), ())
     policy = make_policy(**{name: getattr(recipe, name) for name in ("shift", "scale", "rotate", "ssr_prob", "hole_prob")})
@@ -92,7 +95,7 @@ def main(arguments=None) -> dict[str, float]:
         return Loader(noise, size, device, policy=policy, num_workers=args.workers)
 
     on_device = DeviceLoader(noise, size, device, policy=policy)
-    there = list(DeviceLoader(noise, size, device))[:1] * len(on_device)
+    there = [next(iter(DeviceLoader(noise, size, device)))] * len(on_device)
     rows = {
         "(a) albumentations, written the usual way": (usual, None),
         "(b) albumentations, this repository's": (ours, None),
@@ -117,4 +120,7 @@ def main(arguments=None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"bench.py: {error}")

@@ -28,10 +28,10 @@ VARIANTS = {
 }
 MUCH = 1.0  # points of accuracy; fixed, like the claims, before the runs
 CLAIMS = [
-    # the assignment's sentence                                    variant          minus  more than so many points
+    # the assignment's sentence, or a control of ours              variant          minus  more than so many points
     ("adding dilation doesn't mean an increase in accuracy",       "no dilation",   "s7",  0.0),
     ("depthwise convolution reduced the accuracy, at the cost of fewer parameters", "dense", "s7", 0.0),
-    ("the same against dense kernels with as many parameters",     "dense, narrow", "s7",  0.0),
+    ("control: it reduced the accuracy at the same number of parameters", "dense, narrow", "s7", 0.0),
     ("without dilation the classifier would perform much better",  "no dilation",   "s7",  MUCH),
 ]
 
@@ -52,6 +52,7 @@ def main(arguments=None) -> None:
     records, left_out = read_records(args.records, VARIANTS, recipe)
     for complaint in left_out:
         print(f"left out: {complaint}", file=sys.stderr)
+    failed = []
     done = {(record["variant"], record["seed"]) for record in records}
     for seed in args.seeds:
         for variant in args.variants:
@@ -59,10 +60,16 @@ def main(arguments=None) -> None:
                 continue
             print(f"\n{variant}, seed {seed}", flush=True)
             run_dir = args.runs / f"{variant.replace(', ', '-').replace(' ', '-')}-{args.epochs}-{seed}"
-            history = train.main(_arguments(variant, seed, run_dir, args))
+            try:
+                history = train.main(_arguments(variant, seed, run_dir, args))
+            except FloatingPointError as error:  # the other runs do not depend on it
+                failed.append(f"{variant}, seed {seed}: {error}")
+                continue
             if len(history) < args.epochs:
                 return  # stopped; train.py has said so
             add_record(args.records, _record(variant, run_dir))
+    if failed:
+        raise FloatingPointError("; ".join(failed))
 
 
 def _arguments(variant: str, seed: int, run_dir: Path, args) -> list[str]:

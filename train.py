@@ -38,6 +38,7 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on with the run that lies there")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--root", help="folder that holds cifar-10-batches-py (default: $CIFAR10_ROOT, else a download)")
+    parser.add_argument("--on-device", action="store_true", help="augment whole batches on the device, in any recipe")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment images (default: %(default)s)")
     parser.add_argument("--ship", action="store_true", help="then put the weights and their card into models/weights")
     args = parser.parse_args(arguments)
@@ -55,6 +56,8 @@ def main(arguments=None) -> list[dict]:
     recipe, device = get_recipe(args.recipe), get_device(args.device)
     if args.epochs is not None:
         recipe = replace(recipe, epochs=args.epochs)
+    if args.on_device:
+        recipe = replace(recipe, on_device=True)
     name = "-".join([args.model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
     out = args.out or Path("runs") / name
     if (out / "last.pt").exists() and not args.resume:

@@ -44,7 +44,10 @@ def create_model(name: str, pretrained=False, **flags) -> nn.Module:
     known = inspect.signature(MODELS[name]).parameters
     if unknown := flags.keys() - known.keys():
         raise ValueError(f"{name!r} has no flag {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
-    network = MODELS[name](**flags)
+    try:
+        network = MODELS[name](**flags)
+    except TypeError as error:
+        raise ValueError(f"{name!r} can't be built with {flags}: {error}") from error
     if not pretrained:
         return network
     card, path = model_card(name), WEIGHTS / f"{name}.pt"

@@ -21,9 +21,6 @@ from utils import data, download
 from utils.augment import CIFAR10_MEAN, CIFAR10_STD
 from utils.data import load_cifar10, load_digits, load_images, normalize, split
 
-POLICY = {"shift": 0.125, "scale": 0.1, "rotate": 15}
-
-
 def test_normalize(images):
     batch = normalize(torch.from_numpy(images.images[:5]))
     expected = (images.images[:5] / 255 - np.array(CIFAR10_MEAN)) / np.array(CIFAR10_STD)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from utils.augment import A, CIFAR10_MEAN, CIFAR10_STD, MEAN_PIXEL, make_policy
-from utils.batch_policy import steps_of
+from utils.batch_policy import grid_of, steps_of
 from utils.data import ImageSet, split
 from utils.loaders import DeviceLoader, Loader, make_loaders
 from utils.recipes import RECIPES
@@ -106,7 +106,7 @@ def test_the_same_draws_give_the_same_images():
         corners.append((y, x))
     ours = flip.apply(batch(images), torch.tensor(flipped))
     assert torch.equal(ours, batch(np.stack([image[:, ::-1] if mirror else image for image, mirror in zip(images, flipped)])))
-    ours = affine.apply(ours, torch.tensor(np.stack(matrices), dtype=torch.float32))
+    ours = affine.apply(ours, torch.from_numpy(grid_of(np.stack(matrices), 32)))
     ours = hole.apply(ours, torch.tensor(corners))
     theirs = batch(np.stack(expected))
     assert (ours - theirs).abs().max() <= 3
@@ -140,7 +140,7 @@ def test_draws_are_distributed_as_albumentations_draws_them():
         return np.column_stack([scale_x, scale_y, angle, shift])
 
     theirs = np.column_stack([parameters(np.stack(theirs)), holes])
-    ours = np.column_stack([parameters(affine.draw(n, 32, generator).astype(float)), hole.draw(n, 32, generator)])
+    ours = np.column_stack([parameters(affine.matrices(n, 32, generator)), hole.draw(n, 32, generator)])
     for power in (1, 2):
         spread = np.hypot((theirs**power).std(0), (ours**power).std(0)) / n**0.5
         assert (abs((theirs**power).mean(0) - (ours**power).mean(0)) < 5 * spread).all()
@@ -151,7 +151,7 @@ def test_draws_are_distributed_as_albumentations_draws_them():
         assert set(np.unique(shifts)) == {-3, -2, -1, 0, 1, 2, 3}  # whole pixels
     assert abs(flip.draw(n, 32, generator).mean() - 0.5) < 0.04
     (_, half, hole_half) = steps(ssr_prob=0.5, hole_prob=0.5)[1]
-    assert abs((half.draw(n, 32, generator) == np.eye(3)).all((1, 2)).mean() - 0.5) < 0.04
+    assert abs((half.matrices(n, 32, generator) == np.eye(3)).all((1, 2)).mean() - 0.5) < 0.04
     assert abs((hole_half.draw(n, 32, generator) < 0).all(1).mean() - 0.5) < 0.04
 
 
@@ -174,19 +174,21 @@ def test_limits_and_probabilities_are_the_policys():
     (A.ShiftScaleRotate(), "ShiftScaleRotate with border_mode = 0 is not known to the loader on the device, which knows 4"),
     (A.ShiftScaleRotate(border_mode=4, interpolation=0), "with interpolation = 0"),
     (A.CoarseDropout(num_holes_range=(1, 2), hole_height_range=(16, 16), hole_width_range=(16, 16)), "num_holes_range"),
-    (A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(8, 16), hole_width_range=(16, 16)), "holes of several sizes"),
-    (A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(0.5, 0.5), hole_width_range=(16, 16)), "holes of several sizes"),
-    (A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(16, 16), hole_width_range=(16, 16), fill="random"), "holes of several sizes or colours"),
+    (A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(8, 16), hole_width_range=(16, 16)), "one size in whole pixels"),
+    (A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(0.5, 0.5), hole_width_range=(16, 16)), "one size in whole pixels"),
+    (A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(16, 16), hole_width_range=(16, 16), fill="random"), "of one colour"),
+    (A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=(16, 16), hole_width_range=(0.5, 0.5)), "one size in whole pixels"),
 ], ids=lambda value: type(value).__name__ if not isinstance(value, str) else "")
 def test_what_is_not_known_is_refused(images, transform, words):
-    with pytest.raises(ValueError, match="use the albumentations loader") as refused:
+    with pytest.raises(ValueError, match="leave that policy to albumentations, with on_device=False") as refused:
         DeviceLoader(images, 8, "cpu", policy=A.Compose([A.HorizontalFlip(), transform]))
     assert words in str(refused.value)
 
 
 def test_a_policy_that_is_itself_drawn_is_refused():
-    with pytest.raises(ValueError, match="Compose with p below 1"):
-        steps_of(A.Compose([A.HorizontalFlip()], p=0.5))
+    for policy in (A.Compose([A.HorizontalFlip()], p=0.5), A.OneOf([A.HorizontalFlip()], p=1)):
+        with pytest.raises(ValueError, match="only a Compose with p = 1 is known"):
+            steps_of(policy)
 
 
 # --- the loader on the device -------------------------------------------------------------------------------------------
@@ -216,13 +218,15 @@ def test_one_setting_switches(images):
     assert kinds == [Loader, DeviceLoader]
 
 
-def test_no_room_on_the_device(images, monkeypatch, capsys):
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+                                   RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")])
+def test_no_room_on_the_device(images, monkeypatch, capsys, error):
     real, refusals = torch.Tensor.to, []
 
     def to(tensor, *args, **kwargs):
         if tensor.dtype == torch.uint8 and len(tensor) == len(images):
             refusals.append(tensor)
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+            raise error
         return real(tensor, *args, **kwargs)
 
     monkeypatch.setattr(torch.Tensor, "to", to)
@@ -230,6 +234,15 @@ def test_no_room_on_the_device(images, monkeypatch, capsys):
     monkeypatch.undo()
     assert len(refusals) == 1 and "60 images do not fit into the memory of cpu: they stay on the host" in capsys.readouterr().out
     assert torch.equal(collect(loader)[0], collect(Loader(images, 16, "cpu"))[0])
+
+
+def test_other_errors_of_the_device_are_not_hidden(images, monkeypatch):
+    def to(tensor, *args, **kwargs):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        DeviceLoader(images, 16, "cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -54,6 +54,8 @@ def test_unknown_names():
         create_model("s8")
     with pytest.raises(ValueError, match="'s7' has no flag deep, wide; it has: num_classes, dilation, depthwise, width"):
         create_model("s7", wide=2, deep=3)
+    with pytest.raises(ValueError, match="'s7' can't be built with {'width': 'x'}"):
+        create_model("s7", width="x")
     with pytest.raises(ValueError, match="no pretrained weights for 'tutorial'"):
         create_model("tutorial", pretrained=True)
 

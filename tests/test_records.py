@@ -7,6 +7,7 @@ import torch
 
 import experiments
 import train
+import utils.train as loop
 from models import create_model
 from utils.checkpoint import load_checkpoint
 from utils.recipes import RECIPES
@@ -36,9 +37,13 @@ def line(*args, **kwargs):
     ("[1, 2]\n", "half-written or foreign"),
     ('"text"\n', "half-written or foreign"),
     ("\n", "half-written or foreign"),
-    (line(accuracy="much"), "half-written or foreign"),
+    (line(accuracy="much"), "a test accuracy of 'much'"),
     (line(accuracy=float("nan")), "a test accuracy of nan"),
     (line(accuracy=80.5), "a test accuracy of 80.5"),
+    (line(accuracy=True), "a test accuracy of True"),
+    (line(seed="0"), "a seed of '0'"),
+    (line(seed=[1]), "a seed of [1]"),
+    (line(variant=["s7"]), "unknown variant ['s7']"),
     (line("s8"), "unknown variant 's8'"),
     (line(dataset="handwritten digits"), "made with handwritten digits, not CIFAR-10"),
     (line(epochs=30), "30 epochs, not 5"),
@@ -50,6 +55,13 @@ def test_bad_lines_are_named_and_left_out(tmp_path, bad, words):
     records, left_out = read(tmp_path / "a.jsonl", line(seed=1, accuracy=0.7), bad)
     assert [entry["seed"] for entry in records] == [1] and summarize(records, "s7") == (70, None, 1)
     assert len(left_out) == 1 and left_out[0].startswith("a.jsonl, line 2: ") and words in left_out[0]
+
+
+def test_bytes_that_are_no_text_cost_one_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line(seed=0).encode() + b"\xff\xfe\n" + line(seed=2).encode())
+    records, left_out = read_records(path, VARIANTS, RECIPE)
+    assert [entry["seed"] for entry in records] == [0, 2] and len(left_out) == 1 and "line 2" in left_out[0]
 
 
 def test_no_records_yet(tmp_path):
@@ -76,6 +88,8 @@ def test_difference_is_paired_by_seed():
     assert str(measured) == "+2.00 points, 95% interval -0.48 to +4.48 (3 seeds)"
     mean, spread, seeds = summarize(records, "s7")
     assert (mean, spread, seeds) == (pytest.approx(83), pytest.approx(13**0.5), 3)
+    with pytest.raises(ValueError, match="no run of 'dense, narrow' is recorded; run: python experiments.py"):
+        summarize(records, "dense, narrow")
     with pytest.raises(ValueError, match="share 1 seed"):
         difference(records[:1] + records[3:], "dense", "s7")
 
@@ -101,17 +115,17 @@ def test_variants_are_what_their_names_say():
 
 @pytest.fixture
 def runner(images, tmp_path, monkeypatch):
-    """experiments.main on noise, with a count of the epochs that were trained."""
+    """experiments.main on noise; it returns how many epochs it trained."""
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
     monkeypatch.setattr(train, "load_cifar10", lambda root: (ten, ten))
-    trained = []
-    monkeypatch.setattr(train, "print_row", lambda row, epochs: trained.append(row["epoch"]))
+    real, trained = loop._epoch, []
+    monkeypatch.setattr(loop, "_epoch", lambda *args, **kwargs: trained.append(real(*args, **kwargs)) or trained[-1])
 
     def call(*more):
         trained.clear()
         experiments.main(["--variants", "s7", "no dilation", "--seeds", "0", "--epochs", "2", "--device", "cpu",
                           "--runs", str(tmp_path / "runs"), "--records", str(tmp_path / "a.jsonl"), *more])
-        return list(trained)
+        return len(trained)
 
     call.path = tmp_path / "a.jsonl"
     call.read = lambda: read_records(call.path, experiments.VARIANTS, replace(RECIPE, epochs=2))
@@ -119,7 +133,7 @@ def runner(images, tmp_path, monkeypatch):
 
 
 def test_the_runner_writes_one_line_a_run_and_repeats_nothing(runner):
-    assert runner() == [1, 2, 1, 2]
+    assert runner() == 4
     records, left_out = runner.read()
     assert not left_out and [entry["variant"] for entry in records] == ["s7", "no dilation"]
     assert [entry["receptive_field"] for entry in records] == [149, 101]
@@ -128,7 +142,7 @@ def test_the_runner_writes_one_line_a_run_and_repeats_nothing(runner):
     assert first["machine"]["torch"] == torch.__version__ and first["seconds"] >= 0
     assert "--flags dilation=False" in records[1]["command"]
     text = runner.path.read_text()
-    assert runner() == [] and runner.path.read_text() == text
+    assert runner() == 0 and runner.path.read_text() == text
 
 
 def test_the_runner_goes_on_where_it_was_stopped(runner, monkeypatch, tmp_path):
@@ -147,9 +161,9 @@ def test_the_runner_goes_on_where_it_was_stopped(runner, monkeypatch, tmp_path):
         return real(network, loaders, recipe, *args, **kwargs, criterion=criterion)
 
     monkeypatch.setattr(train, "train", stopped)
-    assert runner() == [1] and runner.read()[0] == []
+    assert runner() == 1 and runner.read()[0] == []
     monkeypatch.setattr(train, "train", real)
-    assert runner() == [1, 2, 1, 2]  # epoch 1 is shown again, not trained: the checkpoint's history brings it along
+    assert runner() == 3
     assert len(load_checkpoint(tmp_path / "runs/s7-2-0/last.pt")["history"]) == 2 and len(runner.read()[0]) == 2
 
 
@@ -157,10 +171,24 @@ def test_a_run_finished_but_not_recorded_is_only_recorded(runner):
     runner()
     kept = runner.path.read_text().splitlines(keepends=True)
     runner.path.write_text(kept[0] + kept[1][:60])
-    runner()
+    assert runner() == 0
     records, left_out = runner.read()
     assert len(records) == 2 and len(left_out) == 1
     assert json.loads(runner.path.read_text().splitlines()[-1]) == json.loads(kept[1])
+
+
+def test_a_run_that_diverges_does_not_keep_the_others_from_running(runner, monkeypatch):
+    real = train.train
+
+    def diverging(network, *args, about, **kwargs):
+        if "flags" not in about:
+            raise FloatingPointError("the loss is nan in epoch 1")
+        return real(network, *args, about=about, **kwargs)
+
+    monkeypatch.setattr(train, "train", diverging)
+    with pytest.raises(FloatingPointError, match="s7, seed 0: the loss is nan"):
+        runner()
+    assert [entry["variant"] for entry in runner.read()[0]] == ["no dilation"]
 
 
 def test_an_unknown_variant(runner):

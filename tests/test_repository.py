@@ -8,7 +8,7 @@ import pytest
 
 from models import create_model, list_models, model_card
 from utils.augment import make_policy
-from utils.recipes import RECIPES, YOUNGER
+from utils.recipes import ADDED_LATER, RECIPES
 from utils.spec import spec_sheet
 from utils.summary import format_stages, stage_table
 
@@ -41,7 +41,7 @@ def test_readme_gives_the_tutorials_figures_of_the_notebook():
 
 
 def test_the_card_was_made_with_todays_recipe():
-    assert YOUNGER | model_card("s7")["recipe"] == asdict(RECIPES["s7"])
+    assert ADDED_LATER | model_card("s7")["recipe"] == asdict(RECIPES["s7"])
 
 
 def test_the_repository_address_is_the_same_everywhere():

@@ -8,7 +8,7 @@ from torch import nn
 
 from models import create_model
 from models.layers import Residual
-from utils.receptive_field import effective_field, receptive_fields
+from utils.receptive_field import effective_field, receptive_fields, side_that_holds
 from utils.trace import trace
 
 
@@ -93,6 +93,17 @@ def test_effective_field_lies_inside_of_the_receptive_field_and_shows_its_holes(
     assert effective.shape == (21, 21) and effective.max() == 1
     assert torch.equal(effective[4:17, 4:17] > 0, mask) and effective.sum() == effective[4:17, 4:17].sum()
     assert torch.equal(effective, effective_field(gridded, 21))  # the draws are the same each time
+
+
+def test_the_square_that_holds_a_share():
+    field = torch.zeros(9, 9)
+    field[4, 4], field[3, 4], field[0, 0] = 5, 4, 1
+    assert [side_that_holds(field, share) for share in (0.4, 0.5, 0.6, 0.9, 0.95, 1)] == [1, 1, 3, 3, 9, 9]
+
+
+def test_a_network_without_maps_has_no_effective_field():
+    with pytest.raises(ValueError, match="no map of which a field could be measured"):
+        effective_field(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), 21)
 
 
 def test_the_network_is_left_alone():

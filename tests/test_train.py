@@ -289,5 +289,7 @@ def test_flags_reach_the_network_and_belong_to_the_run(images, tmp_path, monkeyp
     assert state["network"]["C1.0.conv.weight"].shape[0] == 8
     with pytest.raises(ValueError, match="belongs to another run, with flags = {'dilation': False, 'width': 0.5} and not None"):
         script.main(arguments)
-    with pytest.raises(ValueError, match="does not ship"):
+    state["about"]["recipe"]["images"] = 50_000
+    save_checkpoint(tmp_path / "last.pt", state)
+    with pytest.raises(ValueError, match="does not ship: s7, flags {'dilation': False, 'width': 0.5}"):
         ship(tmp_path, "s7", tmp_path)

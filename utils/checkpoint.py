@@ -56,6 +56,7 @@ def ship(run_dir: Path, name: str, folder: Path) -> dict:
     if (len(history) < recipe["epochs"] or about["dataset"] != "CIFAR-10" or recipe["images"] < 50_000
             or about["model"] != name or "flags" in about):
         raise ValueError(f"{run_dir} is not a finished run of {name} on CIFAR-10 and does not ship: {about['model']}, "
+                         f"{'flags ' + str(about['flags']) if 'flags' in about else 'no flags'}, "
                          f"{len(history)} of {recipe['epochs']} epochs, {recipe['images']} images of {about['dataset']}")
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{name}.pt"

@@ -1,6 +1,7 @@
 """Images in memory: CIFAR-10, or handwritten digits where there is none."""
 import os
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,12 @@ def split(data: ImageSet, held_out: int) -> tuple[ImageSet, ImageSet]:
     return data.take(np.sort(order[held_out:])), data.take(np.sort(order[:held_out]))
 
 
+@cache  # a tensor that is made on a GPU from numbers waits for all that the GPU has still to do
+def _statistics(device) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(255 * torch.tensor(values, device=device) for values in (CIFAR10_MEAN, CIFAR10_STD))
+
+
 def normalize(images: torch.Tensor) -> torch.Tensor:
     """uint8 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10, in the device's memory format."""
-    mean, std = (255 * torch.tensor(values, device=images.device) for values in (CIFAR10_MEAN, CIFAR10_STD))
+    mean, std = _statistics(images.device)
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=memory_format(images.device))

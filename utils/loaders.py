@@ -86,15 +86,15 @@ class DeviceLoader:
     def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0):
         self.data, self.batch_size, self.device = data, batch_size, torch.device(device)
         self.steps, self.seed, self.epoch = None if policy is None else steps_of(policy), seed, 0
-        images = torch.from_numpy(data.images).permute(0, 3, 1, 2).contiguous()
+        images = torch.from_numpy(data.images)
         try:
             self.images = images.to(self.device)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; mps raises a plain one
-            if "memory" not in str(error):
+            if "out of memory" not in str(error):
                 raise
             print(f"{len(data):,} images do not fit into the memory of {self.device}: they stay on the host, "
                   "and each batch is copied")
-            self.images = images.pin_memory() if self.device.type == "cuda" else images
+            self.images = images
         self.labels = torch.from_numpy(data.labels).to(self.device)
 
     def set_epoch(self, epoch: int) -> None:
@@ -104,7 +104,7 @@ class DeviceLoader:
         return -(-len(self.data) // self.batch_size)
 
     def __iter__(self):
-        n, side = len(self.data), self.images.shape[-1]
+        n, side = len(self.data), self.images.shape[1]
         order, drawn = np.arange(n), []
         if self.steps is not None:
             generator = np.random.default_rng((self.seed, self.epoch))
@@ -114,7 +114,7 @@ class DeviceLoader:
         here, there = order.to(self.images.device), order.to(self.device)
         for start in range(0, n, self.batch_size):
             batch = slice(start, start + self.batch_size)
-            images = self.images[here[batch]].to(self.device, non_blocking=True)
+            images = self.images[here[batch]].to(self.device).permute(0, 3, 1, 2)
             for step, parameters in zip(self.steps or (), drawn):
                 images = step.apply(images, parameters[batch])
             yield normalize(images.permute(0, 2, 3, 1)), self.labels[there[batch]]

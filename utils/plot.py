@@ -5,7 +5,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
-from matplotlib.transforms import ScaledTranslation
 
 __all__ = ["caption", "plot_bars", "plot_confusion", "plot_fields", "plot_history", "plot_images", "plot_intervals",
            "plot_text", "plot_tradeoffs"]
@@ -104,21 +103,23 @@ def plot_text(text: str, title: str, *, note="", path=None):
 def plot_tradeoffs(names, accuracies, spreads, axes: dict, title: str, *, note="", path=None):
     """Test accuracy (%) against each quantity of `axes`, {label: one value for each name}, with error bars.
 
-    Points are drawn a little aside from each other, since several share a value.
+    Points that (nearly) share a value are drawn side by side.
     """
     fig, (panels,) = _figure(10, 4.4, title, note, columns=len(axes))
     for ax, (label, values) in zip(panels, axes.items()):
+        step = 0.02 * max(values)
         for i, (name, value, accuracy, spread) in enumerate(zip(names, values, accuracies, spreads)):
-            aside = ScaledTranslation((i - len(names) // 2) / 12, 0, fig.dpi_scale_trans)  # inches
-            ax.errorbar([value], [accuracy], [spread or 0], color=PALETTE[i % 5], marker="osD^v"[i % 5], markersize=8, capsize=4,
-                        linestyle="none", label=name, transform=ax.transData + aside)
+            near = [k for k, other in enumerate(values) if abs(other - value) < step]
+            aside = (near.index(i) - (len(near) - 1) / 2) * step
+            ax.errorbar([value + aside], [accuracy], [spread or 0], color=PALETTE[i % 5], marker="osD^v"[i % 5], markersize=8,
+                        capsize=4, linestyle="none", label=name)
         ax.set(xlabel=label, ylabel="test accuracy (%)", xlim=(0, 1.15 * max(values)))
         ax.grid(alpha=0.3)
-    panels[0].legend(loc="lower left", fontsize=9)
+    fig.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     return _save(fig, path)
 
 
-def plot_intervals(names, differences, title: str, *, much=1.0, note="", path=None):
+def plot_intervals(names, differences, title: str, *, much: float, note="", path=None):
     """Mean differences in points with their 95% intervals; what is called much begins at the dashed lines."""
     fig, ((ax,),) = _figure(8, 0.5 * len(names) + 1.8, title, note)
     for row, measured in enumerate(differences):

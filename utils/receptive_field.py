@@ -51,17 +51,22 @@ def receptive_fields(network: nn.Module, side=32) -> dict[str, torch.Tensor]:
 def effective_field(network: nn.Module, side: int, *, draws=50, seed=0) -> torch.Tensor:
     """Mean size of the gradient from the middle of the last map to the image, (side, side), its largest value 1.
 
-    Over `draws` images of noise, in eval mode and the weights as they are: how much each pixel counts, where the
-    receptive field says whether it can count at all (Luo et al. 2016, https://arxiv.org/abs/1701.04128).
+    Over `draws` images of noise, in eval mode, with the weights as they are: how much each pixel counts, where the
+    receptive field says whether it can count at all (Luo et al. 2016, https://arxiv.org/abs/1701.04128). As in
+    `receptive_fields`, max-pooling is a mean and norms of the image's own statistics are left out. The field lies in
+    the middle if `side` is odd and side − 1 a multiple of twice the product of the strides.
+    Raises ValueError for a network without any map.
     """
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        index = _maps(network, torch.zeros(1, 3, 32, 32), None)[""][0]
+        last = _maps(network, torch.zeros(1, 3, 32, 32), None)
+    if not last:
+        raise ValueError("this network puts out no map of which a field could be measured")
     field = torch.zeros(side, side)
     for _ in range(draws):
         image = torch.randn(1, 3, side, side, generator=generator).requires_grad_()
-        _, output = _maps(network, image, index)[""]
+        _, output = _maps(network, image, last[""][0])[""]
         middle = output[0, :, output.shape[2] // 2, output.shape[3] // 2]
         # Signs at random: a plain sum would let channels cancel what they see alike.
         signs = torch.randint(0, 2, middle.shape, generator=generator) * 2.0 - 1
@@ -70,7 +75,7 @@ def effective_field(network: nn.Module, side: int, *, draws=50, seed=0) -> torch
 
 
 def side_that_holds(field: torch.Tensor, share: float) -> int:
-    """Side of the smallest square around the middle of `field` that holds this share (0–1) of its sum."""
+    """Side of the smallest square around the middle of `field` (side, side), side odd, that holds this share of its sum."""
     middle = len(field) // 2
     sums = (field[middle - half:middle + half + 1, middle - half:middle + half + 1].sum() for half in range(middle + 1))
     return next((2 * half + 1 for half, held in enumerate(sums) if held >= share * field.sum()), len(field))

@@ -1,7 +1,7 @@
 """Every setting of every training run: one row for each recipe."""
 from dataclasses import dataclass
 
-__all__ = ["RECIPES", "YOUNGER", "Recipe", "get_recipe"]
+__all__ = ["RECIPES", "ADDED_LATER", "Recipe", "get_recipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +20,13 @@ class Recipe:
     on_device: bool = False  # whole batches augmented on the device, not image by image in albumentations
 
 
-YOUNGER = {"on_device": False}  # what older records, which do not name these settings, were made with
+ADDED_LATER = {"on_device": False}  # settings that older records do not name, and what they were made with
 
 RECIPES = {
     # name               epochs         peak rate  else
     "s7":         Recipe(epochs=45, lr=0.4, weight_decay=2e-4),
     "s7_dilated": Recipe(epochs=16, lr=0.4, weight_decay=2e-4),
-    "analysis":   Recipe(epochs=5,  lr=0.4, weight_decay=2e-4),  # each variant with each seed
+    "analysis":   Recipe(epochs=5,  lr=0.4, weight_decay=2e-4, on_device=True),  # each variant with each seed
     "tutorial":   Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
     "quick":      Recipe(epochs=3,  lr=0.1, batch_size=32, images=6000, held_out=600),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from .recipes import YOUNGER, Recipe
+from .recipes import ADDED_LATER, Recipe
 
 __all__ = ["Difference", "add_record", "difference", "read_records", "summarize", "verdict"]
 
@@ -24,12 +24,12 @@ def read_records(path: Path, variants: Collection[str], recipe: Recipe,
                  dataset="CIFAR-10") -> tuple[list[dict], list[str]]:
     """(the records of these variants made with this recipe and data set, one sentence for each line left out)."""
     records, left_out, seen = [], [], {}
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            key = record["variant"], record["seed"]
             complaint = _complaint(record, variants, asdict(recipe), dataset)
+            key = record["variant"], record["seed"]
         except (ValueError, TypeError, KeyError) as error:
             complaint = f"half-written or foreign ({type(error).__name__}: {error})"
         if not complaint and key in seen:
@@ -49,11 +49,13 @@ def _complaint(record: dict, variants, recipe: dict, dataset: str) -> str:
         return f"made with {record['dataset']}, not {dataset}"
     if record["epochs"] != recipe["epochs"]:
         return f"{record['epochs']} epochs, not {recipe['epochs']}"
-    theirs = YOUNGER | record["recipe"]
+    theirs = ADDED_LATER | record["recipe"]
     if other := [name for name in recipe if theirs.get(name) != recipe[name]]:
         return "another recipe: " + ", ".join(f"{name} {theirs.get(name)}, not {recipe[name]}" for name in other)
-    if not 0 <= record["test_accuracy"] <= 1:
-        return f"a test accuracy of {record['test_accuracy']}"
+    if type(record["seed"]) is not int:
+        return f"a seed of {record['seed']!r}"
+    if type(record["test_accuracy"]) is not float or not 0 <= record["test_accuracy"] <= 1:
+        return f"a test accuracy of {record['test_accuracy']!r}"
     return ""
 
 
@@ -63,8 +65,13 @@ def _accuracies(records: list[dict], variant: str) -> dict[int, float]:
 
 
 def summarize(records: list[dict], variant: str) -> tuple[float, float | None, int]:
-    """(mean, sample standard deviation or None, number of seeds) of a variant's test accuracy, in percent."""
+    """(mean, sample standard deviation or None, number of seeds) of a variant's test accuracy, in percent.
+
+    Raises ValueError for a variant without records.
+    """
     values = list(_accuracies(records, variant).values())
+    if not values:
+        raise ValueError(f"no run of {variant!r} is recorded; run: python experiments.py")
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(values)
 
 

@@ -86,7 +86,7 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
     add("4", "depthwise separable convolution", "groups = channels, then 1×1",
         _join(f"{first.groups}→{second.out_shape[1]}" for first, second in pairs), bool(pairs))
     add("5", "dilated convolution", "at least one",
-        f"{len(dilated)} of {_x(dilated[0].kernel)}, dilation {_join(sorted({str(max(op.dilation)) for op in dilated}))}"
+        f"{len(dilated)} of {_x(dilated[0].kernel)}, dilation {_join(map(str, sorted({max(op.dilation) for op in dilated})))}"
         if dilated else "none", bool(dilated))
     add("6", "global average pooling", "over the whole map", ending, gap)
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .device import amp_dtype, machine, memory_format
-from .recipes import YOUNGER, Recipe
+from .recipes import ADDED_LATER, Recipe
 
 __all__ = ["evaluate", "predict", "print_row", "train"]
 
@@ -136,14 +136,12 @@ def _measure(name: str, totals: torch.Tensor) -> dict[str, float]:
 def _restore(path: Path, parts: dict, about: dict) -> list[dict]:
     """Put a checkpoint's states into `parts` and return its history; refuse a checkpoint of something else."""
     state = load_checkpoint(path)
-    for key in (about.keys() | state["about"].keys()) - {"machine", "command"}:
+    for key in sorted((about.keys() | state["about"].keys()) - {"machine", "command"}):
         theirs, ours = state["about"].get(key), about.get(key)
-        if key == "recipe":
-            theirs = YOUNGER | theirs
+        if key == "recipe":  # only what differs
+            theirs = ADDED_LATER | theirs
+            theirs, ours = ({name: one[name] for name in one if theirs.get(name) != ours.get(name)} for one in (theirs, ours))
         if theirs != ours:
-            if key == "recipe":  # a recipe: only what differs
-                theirs, ours = ({name: one[name] for name in one if theirs.get(name) != ours.get(name)}
-                                for one in (theirs, ours))
             raise ValueError(f"{path} belongs to another run, with {key} = {theirs} and not {ours}; "
                              "choose another folder for this one, or delete that one")
     for saved, now in zip(state["optimizer"]["param_groups"], parts["optimizer"].param_groups):
