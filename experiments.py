@@ -1,31 +1,49 @@
 #!/usr/bin/env python3
-"""The analysis' runs: every variant with every seed through train.py, one line of JSON for each finished run.
+"""Studies: every variant with every seed through train.py, one line of JSON for each finished run.
 
-``python experiments.py --seeds 0 1 2`` goes on where it was stopped, in the middle of a run or between two. On a GPU
+``python experiments.py analysis --seeds 0 1 2`` goes on where it was stopped, in the middle of a run or between two. On a GPU
 several share it: one such command for each seed, side by side.
 """
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import train
 from models import create_model
 from utils.checkpoint import load_checkpoint
-from utils.recipes import get_recipe
+from utils.recipes import Recipe, get_recipe
 from utils.records import add_record, read_records
 from utils.summary import stage_table
 
-RECIPE = "analysis"
-RECORDS = Path(__file__).parent / "Assignments" / "S7" / "analysis.jsonl"
-VARIANTS = {
-    # name            model         flags
-    "s7":            ("s7",         {}),
-    "no dilation":   ("s7",         {"dilation": False}),
-    "dense":         ("s7",         {"depthwise": False}),
-    "dense, narrow": ("s7",         {"depthwise": False, "width": 0.7}),  # the same number of parameters, within 1%
-    "s7_dilated":    ("s7_dilated", {}),
-}
+
+@dataclass(frozen=True)
+class Variant:
+    """A network, flags of its class, and settings that differ from the study's recipe."""
+    model: str = "s7"
+    flags: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    recipe: str
+    variants: dict[str, Variant]
+    records: Path
+
+    def recipes(self, **changes) -> dict[str, Recipe]:
+        """The recipe of each variant; `changes` (epochs, say) are for all."""
+        return {name: get_recipe(self.recipe, **variant.settings | changes) for name, variant in self.variants.items()}
+
+
+FOLDER = Path(__file__).parent / "Assignments" / "S7"
+ANALYSIS = Study("analysis", records=FOLDER / "analysis.jsonl", variants={
+    "s7":            Variant(),
+    "no dilation":   Variant(flags={"dilation": False}),
+    "dense":         Variant(flags={"depthwise": False}),
+    "dense, narrow": Variant(flags={"depthwise": False, "width": 0.7}),  # as many parameters as s7, within 1%
+    "s7_dilated":    Variant("s7_dilated"),
+})
 MUCH = 1.0  # points of accuracy; fixed, like the claims, before the runs
 CLAIMS = [
     # the assignment's sentence, or a control of ours              variant          minus  more than so many points
@@ -34,61 +52,75 @@ CLAIMS = [
     ("control: it reduced the accuracy at the same number of parameters", "dense, narrow", "s7", 0.0),
     ("without dilation the classifier would perform much better",  "no dilation",   "s7",  MUCH),
 ]
+# What a short run gains from one change at a time; it is chosen by accuracy on held-out images.
+TRIALS = Study("analysis", records=FOLDER / "trials.jsonl", variants={
+    "as it is":                  Variant(),
+    "batches of 64":             Variant(settings={"batch_size": 64, "lr": 0.2}),
+    "rate 0.2":                  Variant(settings={"lr": 0.2}),
+    "rate 0.8":                  Variant(settings={"lr": 0.8}),
+    "weight decay 5e-4":         Variant(settings={"weight_decay": 5e-4}),
+    "label smoothing 0.1":       Variant(settings={"label_smoothing": 0.1}),
+    "shift-scale-rotate on 1/4": Variant(settings={"ssr_prob": 0.25}),
+    "hole in 1/4":               Variant(settings={"hole_prob": 0.25}),
+    "rotation by 5° at most":    Variant(settings={"rotate": 5}),
+})
+STUDIES = {"analysis": ANALYSIS, "trials": TRIALS}
 
 
 def main(arguments=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME",
-                        help=f"of: {', '.join(map(repr, VARIANTS))} (default: all)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
-    parser.add_argument("--epochs", type=int, default=get_recipe(RECIPE).epochs, help="(default: %(default)s)")
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="such as: 's7' 'no dilation' (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/analysis"), help="checkpoints (default: %(default)s)")
-    parser.add_argument("--records", type=Path, default=RECORDS, help="(default: %(default)s)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints, in a folder for each (default: %(default)s)")
+    parser.add_argument("--records", type=Path, help="(default: the study's, in Assignments/S7)")
     args = parser.parse_args(arguments)
-    if unknown := [name for name in args.variants if name not in VARIANTS]:
-        raise ValueError(f"unknown variant {unknown[0]!r}; choose from: {', '.join(map(repr, VARIANTS))}")
-    recipe = replace(get_recipe(RECIPE), epochs=args.epochs)
-    records, left_out = read_records(args.records, VARIANTS, recipe)
+    study = STUDIES[args.study]
+    path, names = args.records or study.records, args.variants or list(study.variants)
+    if unknown := [name for name in names if name not in study.variants]:
+        raise ValueError(f"unknown variant {unknown[0]!r}; choose from: {', '.join(map(repr, study.variants))}")
+    recipes = study.recipes(**{} if args.epochs is None else {"epochs": args.epochs})
+    records, left_out = read_records(path, recipes)
     for complaint in left_out:
         print(f"left out: {complaint}", file=sys.stderr)
     failed = []
     done = {(record["variant"], record["seed"]) for record in records}
     for seed in args.seeds:
-        for variant in args.variants:
-            if (variant, seed) in done:
+        for name in names:
+            if (name, seed) in done:
                 continue
-            print(f"\n{variant}, seed {seed}", flush=True)
-            run_dir = args.runs / f"{variant.replace(', ', '-').replace(' ', '-')}-{args.epochs}-{seed}"
+            print(f"\n{name}, seed {seed}", flush=True)
+            variant, epochs = study.variants[name], recipes[name].epochs
+            words = "-".join("".join(letter if letter.isalnum() else " " for letter in name).split())
+            run_dir = args.runs / args.study / f"{words}-{epochs}-{seed}"
             try:
-                history = train.main(_arguments(variant, seed, run_dir, args))
+                history = train.main([
+                    "--model", variant.model, "--recipe", study.recipe, "--epochs", str(epochs), "--seed", str(seed),
+                    *_pairs("--flags", variant.flags), *_pairs("--set", variant.settings), "--device", args.device,
+                    "--out", str(run_dir), "--resume"])
             except FloatingPointError as error:  # the other runs do not depend on it
-                failed.append(f"{variant}, seed {seed}: {error}")
+                failed.append(f"{name}, seed {seed}: {error}")
                 continue
-            if len(history) < args.epochs:
+            if len(history) < epochs:
                 return  # stopped; train.py has said so
-            add_record(args.records, _record(variant, run_dir))
+            add_record(path, {"variant": name} | _record(variant, run_dir))
     if failed:
         raise FloatingPointError("; ".join(failed))
 
 
-def _arguments(variant: str, seed: int, run_dir: Path, args) -> list[str]:
-    model, flags = VARIANTS[variant]
-    words = ["--model", model, "--recipe", RECIPE, "--epochs", str(args.epochs), "--seed", str(seed)]
-    if flags:
-        words += ["--flags", *(f"{name}={value}" for name, value in flags.items())]
-    return [*words, "--device", args.device, "--out", str(run_dir), "--resume"]
+def _pairs(option: str, values: dict) -> list[str]:
+    return [option, *(f"{name}={value!r}" for name, value in values.items())] if values else []
 
 
-def _record(variant: str, run_dir: Path) -> dict:
-    """What the analysis needs of a finished run, in plain values."""
+def _record(variant: Variant, run_dir: Path) -> dict:
+    """What a study needs of a finished run, in plain values."""
     state = load_checkpoint(run_dir / "last.pt")
-    model, flags = VARIANTS[variant]
-    rows = stage_table(create_model(model, **flags))
-    last = state["history"][-1]
-    about = state["about"]
-    return {"variant": variant, "seed": about["seed"], "epochs": last["epoch"], "test_accuracy": last["test_acc"],
-            "val_accuracy": last["val_acc"], "train_accuracy": last["train_acc"],
+    about, last = state["about"], state["history"][-1]
+    rows = stage_table(create_model(variant.model, **variant.flags))
+    return {"seed": about["seed"], "epochs": last["epoch"], "test_accuracy": last["test_acc"],
+            "val_accuracy": last.get("val_acc"), "train_accuracy": last["train_acc"],
             "parameters": sum(row.parameters for row in rows), "multiply_adds": sum(row.multiply_adds for row in rows),
             "receptive_field": max(row.receptive_field or 0 for row in rows),
             "seconds": round(sum(row["seconds"] for row in state["history"])),

@@ -4,10 +4,10 @@ import argparse
 import ast
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from models import create_model, list_models
 from utils.checkpoint import ship
@@ -33,12 +33,13 @@ def parse(arguments=None) -> argparse.Namespace:
                         help="of the network's class, such as: dilation=False width=0.7")
     parser.add_argument("--recipe", default="s7", help=f"one of: {', '.join(RECIPES)} (default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", type=_flag,
+                        help="other settings of the recipe, such as: on_device=True lr=0.2")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder of the checkpoints (default: runs/MODEL-FLAGS-RECIPE-SEED)")
     parser.add_argument("--resume", action="store_true", help="go on with the run that lies there")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--root", help="folder that holds cifar-10-batches-py (default: $CIFAR10_ROOT, else a download)")
-    parser.add_argument("--on-device", action="store_true", help="augment whole batches on the device, in any recipe")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment images (default: %(default)s)")
     parser.add_argument("--ship", action="store_true", help="then put the weights and their card into models/weights")
     args = parser.parse_args(arguments)
@@ -53,11 +54,8 @@ def main(arguments=None) -> list[dict]:
     """Train as the arguments say (those of the command line by default) and return the history."""
     args = parse(arguments)
     flags = dict(args.flags)
-    recipe, device = get_recipe(args.recipe), get_device(args.device)
-    if args.epochs is not None:
-        recipe = replace(recipe, epochs=args.epochs)
-    if args.on_device:
-        recipe = replace(recipe, on_device=True)
+    settings = dict(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
+    recipe, device = get_recipe(args.recipe, **settings), get_device(args.device)
     name = "-".join([args.model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
     out = args.out or Path("runs") / name
     if (out / "last.pt").exists() and not args.resume:
@@ -73,6 +71,7 @@ def main(arguments=None) -> list[dict]:
         about["flags"] = flags
     loaders = make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers)
     history = train(network, loaders, recipe, out, device=device, seed=args.seed, about=about, on_epoch=print_row,
+                    criterion=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
                     progress=PROGRESS and sys.stderr.isatty())
     if args.ship:
         card = ship(out, args.model, Path(__file__).parent / "models" / "weights")

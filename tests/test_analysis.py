@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import CLAIMS, RECIPE, RECORDS, VARIANTS
+from experiments import ANALYSIS, CLAIMS
 from models import create_model, model_card
 from utils.recipes import RECIPES, YOUNGER
 from utils.records import difference, read_records, summarize, verdict
@@ -12,10 +12,11 @@ from utils.spec import spec_sheet
 from utils.summary import format_stages, stage_table
 
 README = Path("README.md").read_text()
-ANALYSIS = README[README.index("## Analysis"):]
+SECTION = README[README.index("## Analysis"):]
 NOTEBOOK = json.loads(Path("Assignments/S7/S7_Analysis.ipynb").read_text())
 OUTPUTS = "".join("".join(output.get("text", "")) for cell in NOTEBOOK["cells"] for output in cell.get("outputs", ()))
-RECORDED, LEFT_OUT = read_records(RECORDS, VARIANTS, RECIPES[RECIPE])
+VARIANTS = ANALYSIS.variants
+RECORDED, LEFT_OUT = read_records(ANALYSIS.records, ANALYSIS.recipes())
 
 
 def test_the_records_are_whole():
@@ -27,7 +28,7 @@ def test_the_records_are_whole():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_records_are_of_todays_networks(name):
-    rows = stage_table(create_model(VARIANTS[name][0], **VARIANTS[name][1]))
+    rows = stage_table(create_model(VARIANTS[name].model, **VARIANTS[name].flags))
     for record in (record for record in RECORDED if record["variant"] == name):
         assert record["parameters"] == sum(row.parameters for row in rows)
         assert record["multiply_adds"] == sum(row.multiply_adds for row in rows)
@@ -38,7 +39,7 @@ def test_the_records_are_of_todays_networks(name):
 def test_readme_and_notebook_state_the_verdicts_of_the_records(claim):
     sentence, variant, baseline, more_than = claim
     gap = difference(RECORDED, variant, baseline)
-    row = next(line for line in ANALYSIS.splitlines() if line.startswith("|") and sentence in line)
+    row = next(line for line in SECTION.splitlines() if line.startswith("|") and sentence in line)
     assert f"`{variant}` − `{baseline}`" in row and str(gap) in row and f"**{verdict(gap, more_than)}**" in row
     assert f"{sentence}: {verdict(gap, more_than).upper()}\n    {variant} minus {baseline}: {gap};" in OUTPUTS
 
@@ -48,7 +49,7 @@ def test_readme_and_notebook_give_the_accuracies_of_the_records(name):
     mean, spread, seeds = summarize(RECORDED, name)
     accuracy = f"{mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
     record = next(record for record in RECORDED if record["variant"] == name)
-    row = next(line for line in ANALYSIS.splitlines() if line.startswith(f"| `{name}` "))
+    row = next(line for line in SECTION.splitlines() if line.startswith(f"| `{name}` "))
     printed = next(line for line in OUTPUTS.splitlines() if line.startswith(f"{name} "))
     for text in (row, printed):
         for figure in (accuracy, f"{record['parameters']:,}", f"{record['multiply_adds'] / 1e6:.1f} M", str(record["receptive_field"])):

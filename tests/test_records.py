@@ -14,7 +14,7 @@ from utils.recipes import RECIPES
 from utils.records import Difference, add_record, difference, read_records, summarize, verdict
 
 RECIPE = RECIPES["analysis"]
-VARIANTS = ("s7", "dense")
+RECIPES_OF = {"s7": RECIPE, "dense": RECIPE}
 
 
 def record(variant="s7", seed=0, accuracy=0.8, **changes):
@@ -24,7 +24,7 @@ def record(variant="s7", seed=0, accuracy=0.8, **changes):
 
 def read(path, *lines):
     path.write_text("".join(lines))
-    return read_records(path, VARIANTS, RECIPE)
+    return read_records(path, RECIPES_OF)
 
 
 def line(*args, **kwargs):
@@ -60,12 +60,12 @@ def test_bad_lines_are_named_and_left_out(tmp_path, bad, words):
 def test_bytes_that_are_no_text_cost_one_line(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(line(seed=0).encode() + b"\xff\xfe\n" + line(seed=2).encode())
-    records, left_out = read_records(path, VARIANTS, RECIPE)
+    records, left_out = read_records(path, RECIPES_OF)
     assert [entry["seed"] for entry in records] == [0, 2] and len(left_out) == 1 and "line 2" in left_out[0]
 
 
 def test_no_records_yet(tmp_path):
-    assert read_records(tmp_path / "none.jsonl", VARIANTS, RECIPE) == ([], [])
+    assert read_records(tmp_path / "none.jsonl", RECIPES_OF) == ([], [])
 
 
 def test_a_line_that_was_cut_costs_only_itself(tmp_path):
@@ -74,7 +74,7 @@ def test_a_line_that_was_cut_costs_only_itself(tmp_path):
     with path.open("a") as file:
         file.write(line(seed=1)[:50])
     add_record(path, record(seed=2))
-    records, left_out = read_records(path, VARIANTS, RECIPE)
+    records, left_out = read_records(path, RECIPES_OF)
     assert [entry["seed"] for entry in records] == [0, 2] and len(left_out) == 1 and "line 2" in left_out[0]
 
 
@@ -106,8 +106,8 @@ def test_verdicts(low, high, more_than, words):
 
 def test_variants_are_what_their_names_say():
     def parameters(name):
-        model, flags = experiments.VARIANTS[name]
-        return sum(parameter.numel() for parameter in create_model(model, **flags).parameters())
+        variant = experiments.ANALYSIS.variants[name]
+        return sum(parameter.numel() for parameter in create_model(variant.model, **variant.flags).parameters())
 
     assert parameters("no dilation") == parameters("s7") < parameters("dense")
     assert parameters("dense, narrow") == pytest.approx(parameters("s7"), rel=0.01)
@@ -123,12 +123,12 @@ def runner(images, tmp_path, monkeypatch):
 
     def call(*more):
         trained.clear()
-        experiments.main(["--variants", "s7", "no dilation", "--seeds", "0", "--epochs", "2", "--device", "cpu",
+        experiments.main(["analysis", "--variants", "s7", "no dilation", "--epochs", "2", "--device", "cpu",
                           "--runs", str(tmp_path / "runs"), "--records", str(tmp_path / "a.jsonl"), *more])
         return len(trained)
 
     call.path = tmp_path / "a.jsonl"
-    call.read = lambda: read_records(call.path, experiments.VARIANTS, replace(RECIPE, epochs=2))
+    call.read = lambda: read_records(call.path, experiments.ANALYSIS.recipes(epochs=2))
     return call
 
 
@@ -158,13 +158,13 @@ def test_the_runner_goes_on_where_it_was_stopped(runner, monkeypatch, tmp_path):
                 raise KeyboardInterrupt
             return torch.nn.functional.cross_entropy(logits, labels)
 
-        return real(network, loaders, recipe, *args, **kwargs, criterion=criterion)
+        return real(network, loaders, recipe, *args, **kwargs | {"criterion": criterion})
 
     monkeypatch.setattr(train, "train", stopped)
     assert runner() == 1 and runner.read()[0] == []
     monkeypatch.setattr(train, "train", real)
     assert runner() == 3
-    assert len(load_checkpoint(tmp_path / "runs/s7-2-0/last.pt")["history"]) == 2 and len(runner.read()[0]) == 2
+    assert len(load_checkpoint(tmp_path / "runs/analysis/s7-2-0/last.pt")["history"]) == 2 and len(runner.read()[0]) == 2
 
 
 def test_a_run_finished_but_not_recorded_is_only_recorded(runner):
@@ -189,6 +189,20 @@ def test_a_run_that_diverges_does_not_keep_the_others_from_running(runner, monke
     with pytest.raises(FloatingPointError, match="s7, seed 0: the loss is nan"):
         runner()
     assert [entry["variant"] for entry in runner.read()[0]] == ["no dilation"]
+
+
+@pytest.mark.parametrize("study", experiments.STUDIES.values())
+def test_studies_can_be_built(study):
+    assert all(recipe.epochs == 7 for recipe in study.recipes(epochs=7).values())
+    for variant in study.variants.values():
+        create_model(variant.model, **variant.flags)
+
+
+def test_settings_reach_the_run(runner):
+    experiments.main(["trials", "--variants", "hole in 1/4", "--epochs", "1", "--device", "cpu",
+                      "--runs", str(runner.path.parent), "--records", str(runner.path)])
+    (record,), _ = read_records(runner.path, experiments.TRIALS.recipes(epochs=1))
+    assert record["recipe"]["hole_prob"] == 0.25 and "--set hole_prob=0.25" in record["command"]
 
 
 def test_an_unknown_variant(runner):

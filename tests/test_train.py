@@ -244,6 +244,7 @@ def call(*arguments, **environment):
     (["--model", "s8"], "unknown model 's8'"),
     (["--flags", "deep=True"], "'s7' has no flag deep"),
     (["--recipe", "slow"], "unknown recipe 'slow'"),
+    (["--set", "rate=0.1"], "a recipe has no setting rate; it has: epochs, batch_size, lr"),
     (["--device", "tpu"], "there is no device 'tpu'"),
     (["--root", "/nowhere"], "/nowhere holds no cifar-10-batches-py"),
 ])

@@ -1,5 +1,5 @@
 """Every setting of every training run: one row for each recipe."""
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 __all__ = ["RECIPES", "ADDED_LATER", "Recipe", "get_recipe"]
 
@@ -17,10 +17,11 @@ class Recipe:
     rotate: float = 15    # degrees
     ssr_prob: float = 0.5
     hole_prob: float = 0.5
+    label_smoothing: float = 0.0
     on_device: bool = False  # whole batches augmented on the device, not image by image in albumentations
 
 
-ADDED_LATER = {"on_device": False}  # settings that older records do not name, and what they were made with
+ADDED_LATER = {"label_smoothing": 0.0, "on_device": False}  # settings that older records do not name, and what they were made with
 
 RECIPES = {
     # name               epochs         peak rate  else
@@ -32,8 +33,11 @@ RECIPES = {
 }
 
 
-def get_recipe(name: str) -> Recipe:
-    """Raises ValueError, naming the recipes that there are, for any other name."""
+def get_recipe(name: str, **changes) -> Recipe:
+    """A recipe with some settings changed. Raises ValueError for a name or a setting that there is not."""
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; choose one of: {', '.join(RECIPES)}")
-    return RECIPES[name]
+    known = [field.name for field in fields(Recipe)]
+    if unknown := changes.keys() - set(known):
+        raise ValueError(f"a recipe has no setting {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
+    return replace(RECIPES[name], **changes)

@@ -1,6 +1,5 @@
 """The records of an experiment, one line of JSON for each finished run, and what they say about a claim."""
 import json
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,15 +19,14 @@ def add_record(path: Path, record: dict) -> None:
         file.write("\n" * bool(cut) + json.dumps(record) + "\n")
 
 
-def read_records(path: Path, variants: Collection[str], recipe: Recipe,
-                 dataset="CIFAR-10") -> tuple[list[dict], list[str]]:
-    """(the records of these variants made with this recipe and data set, one sentence for each line left out)."""
+def read_records(path: Path, recipes: dict[str, Recipe], dataset="CIFAR-10") -> tuple[list[dict], list[str]]:
+    """(the records of these variants made with these recipes and this data set, one sentence for each line left out)."""
     records, left_out, seen = [], [], {}
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            complaint = _complaint(record, variants, asdict(recipe), dataset)
+            complaint = _complaint(record, recipes, dataset)
             key = record["variant"], record["seed"]
         except (ValueError, TypeError, KeyError) as error:
             complaint = f"half-written or foreign ({type(error).__name__}: {error})"
@@ -42,9 +40,10 @@ def read_records(path: Path, variants: Collection[str], recipe: Recipe,
     return records, left_out
 
 
-def _complaint(record: dict, variants, recipe: dict, dataset: str) -> str:
-    if record["variant"] not in variants:
+def _complaint(record: dict, recipes: dict[str, Recipe], dataset: str) -> str:
+    if record["variant"] not in list(recipes):  # whatever the line holds, hashable or not
         return f"unknown variant {record['variant']!r}"
+    recipe = asdict(recipes[record["variant"]])
     if record["dataset"] != dataset:
         return f"made with {record['dataset']}, not {dataset}"
     if record["epochs"] != recipe["epochs"]:

@@ -25,7 +25,7 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     """Train any network and return its history: one row for each epoch, losses in nats, accuracies as fractions 0–1.
 
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
-    taken from them while the weights move. The held-out images alone choose best.pt; the test set is watched and chooses
+    taken from them while the weights move, the loss as `criterion` has it; elsewhere it is cross-entropy. The held-out images alone choose best.pt; the test set is watched and chooses
     nothing. `about` (plain values) says what is trained, for the checkpoint; `on_epoch` gets each row, also the rows
     that a resumed run brings along; `progress` shows a bar for each epoch.
 
@@ -62,9 +62,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
                                          f"rate of {rate:.3g} (peak {recipe.lr:g}); start again with a lower one")
             best = False
             if val_loader:
-                row |= _measure("val", evaluate(network, val_loader, criterion))
+                row |= _measure("val", evaluate(network, val_loader))
                 best = row["val_acc"] > max((past["val_acc"] for past in history), default=-1)
-            row |= _measure("test", evaluate(network, test_loader, criterion)) | {"seconds": perf_counter() - start}
+            row |= _measure("test", evaluate(network, test_loader)) | {"seconds": perf_counter() - start}
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"history": [*history, row], "about": about}
             if best:
