@@ -142,11 +142,12 @@ def plot_fields(fields, titles, receptive_fields, title: str, *, columns=3, imag
         ax.axis("off")
     for ax, field, words, reach in zip(axes.flat, fields, titles, receptive_fields):
         side = len(field)
-        # A field falls off as fast as a bell curve: a square root leaves its rim to be seen.
+        # A field falls off as fast as a bell curve: colours by the square root leave its rim to be seen.
         shown = ax.imshow(field, cmap="cividis", norm=PowerNorm(0.5, 0, 1), extent=(-side / 2, side / 2) * 2)
         for length, colour, style in ((reach, "white", "-"), (image_side, "#E69F00", "--")):
             if length:
                 ax.add_patch(Rectangle((-length / 2, -length / 2), length, length, fill=False, color=colour, linestyle=style))
         ax.set_title(words, fontsize=10)
-    fig.colorbar(shown, ax=axes, shrink=0.7, label="mean gradient, the largest is 1 (square-root scale)")
+        ax.set_xlabel("pixels from the middle", fontsize=8)
+    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient (largest: 1)")
     return _save(fig, path)

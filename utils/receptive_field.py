@@ -48,7 +48,7 @@ def receptive_fields(network: nn.Module, side=32) -> dict[str, torch.Tensor]:
         size *= 2
 
 
-def effective_field(network: nn.Module, side: int, *, draws=50, seed=0) -> torch.Tensor:
+def effective_field(network: nn.Module, side: int, *, draws=20, seed=0) -> torch.Tensor:
     """Mean size of the gradient from the middle of the last map to the image, (side, side), its largest value 1.
 
     Over `draws` images of noise, in eval mode, with the weights as they are: how much each pixel counts, where the
