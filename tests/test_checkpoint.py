@@ -55,7 +55,8 @@ def run(tmp_path, epochs=1, dataset="CIFAR-10", model="s7", images=50_000):
 
 
 def test_ship(tmp_path):
-    card = ship(run(tmp_path), "s7", tmp_path)
+    card = ship(run(tmp_path), "s7", tmp_path, mirrored_test_accuracy=0.91)
+    assert card["mirrored_test_accuracy"] == 0.91
     assert json.loads((tmp_path / "s7.json").read_text()) == card
     assert card["test_accuracy"] == 0.9 and card["wall_time_s"] == 2 and card["seed"] == 0
     assert torch.equal(torch.load(tmp_path / "s7.pt", weights_only=True)["weight"], torch.arange(4.0))

@@ -17,7 +17,7 @@ from utils.checkpoint import load_checkpoint, save_checkpoint, ship
 from utils.device import amp_dtype, get_device
 from utils.loaders import Loader, make_loaders
 from utils.recipes import RECIPES, get_recipe
-from utils.train import evaluate, predict, print_row, train
+from utils.train import Mirrored, evaluate, predict, print_row, train
 
 RECIPE = replace(RECIPES["quick"], epochs=3, batch_size=16, lr=0.05, held_out=6)
 CPU = torch.device("cpu")
@@ -84,6 +84,17 @@ def test_metrics_weigh_every_image_the_same(images):
     probabilities, labels = predict(network, Loader(data, 5, CPU))
     assert probabilities.shape == (7, 3) and labels.tolist() == data.labels.tolist()
     assert (probabilities.argmax(1) == labels).sum() == whole[1]
+
+
+def test_mirror_averaging():
+    class Left(nn.Module):  # class 0 if the left column is bright, with odds of e to its brightness
+        def forward(self, x):
+            return torch.stack([x[:, 0, 0, 0], torch.zeros(len(x))], 1)
+
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, 0, 0, 0], image[0, 0, 0, 1] = 3, -1
+    expected = (torch.tensor([3.0, 0]).softmax(0) + torch.tensor([-1.0, 0]).softmax(0)) / 2
+    assert torch.allclose(Mirrored(Left())(image).exp()[0], expected)
 
 
 def test_a_seed_decides_everything(images, tmp_path):

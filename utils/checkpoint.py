@@ -45,8 +45,10 @@ def load_checkpoint(path: Path) -> dict:
                          "delete it, and the run starts again") from error
 
 
-def ship(run_dir: Path, name: str, folder: Path) -> dict:
+def ship(run_dir: Path, name: str, folder: Path, **figures) -> dict:
     """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json, and return the card.
+
+    `figures` are further ones for the card.
 
     Raises ValueError for a run that is of another network or with flags, not finished, or not made with all of CIFAR-10.
     """
@@ -62,7 +64,7 @@ def ship(run_dir: Path, name: str, folder: Path) -> dict:
     weights = folder / f"{name}.pt"
     part = weights.with_name(weights.name + ".part")
     torch.save(state["network"], part)
-    card = {"name": name, "test_accuracy": history[-1]["test_acc"], "test_images": 10_000,
+    card = {"name": name, "test_accuracy": history[-1]["test_acc"], "test_images": 10_000, **figures,
             "epochs": len(history), "wall_time_s": round(sum(row["seconds"] for row in history)),
             **about, "sha256": hashlib.sha256(part.read_bytes()).hexdigest(), "history": history}
     part.replace(weights)

@@ -14,7 +14,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .device import amp_dtype, machine, memory_format
 from .recipes import ADDED_LATER, Recipe
 
-__all__ = ["evaluate", "predict", "print_row", "train"]
+__all__ = ["Mirrored", "evaluate", "predict", "print_row", "train"]
 
 WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then a cosine to nothing
 PROGRESS = "TQDM_DISABLE" not in os.environ  # tqdm's own switch, which its bar for notebooks does not heed
@@ -113,6 +113,20 @@ def evaluate(network: nn.Module, loader, criterion=F.cross_entropy) -> torch.Ten
         logits = network(images)
         totals += _totals(criterion(logits, labels), logits, labels)
     return totals
+
+
+class Mirrored(nn.Module):
+    """A network's class probabilities, averaged over an image and its mirror image; log-probabilities (N, num_classes).
+
+    Test-time augmentation: a figure of its own beside the headline.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((self.network(x).softmax(1) + self.network(x.flip(3)).softmax(1)) / 2).log()
 
 
 @torch.no_grad()
