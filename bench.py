@@ -77,7 +77,8 @@ def training_step(device):
 def main(arguments=None) -> dict[str, float]:
     """Print the table and return its images/s by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=6400, help="in each round of each row, rounded up to whole batches (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=6400,
+                        help="in each round of each row, rounded up to whole batches (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the DataLoaders (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     args = parser.parse_args(arguments)
@@ -85,7 +86,7 @@ def main(arguments=None) -> dict[str, float]:
     n = max(1, -(-args.images // recipe.batch_size)) * recipe.batch_size
     generator = np.random.default_rng(0)
     noise = ImageSet("noise", generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, n), ())
-    policy = make_policy(**{name: getattr(recipe, name) for name in ("shift", "scale", "rotate", "ssr_prob", "hole_prob")})
+    policy = make_policy(**recipe.policy)
     step, size = training_step(device), recipe.batch_size
 
     def usual():

@@ -18,8 +18,7 @@ CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
 def test_readme_shows_the_sheet_and_the_stages_that_are_measured():
-    recipe = RECIPES["s7"]
-    policy = make_policy(**{name: getattr(recipe, name) for name in ("shift", "scale", "rotate", "ssr_prob", "hole_prob")})
+    policy = make_policy(**RECIPES["s7"].policy)
     sheet = str(spec_sheet(create_model("s7"), policy, accuracy=model_card("s7")["test_accuracy"]))
     for line in (sheet + "\n" + format_stages(stage_table(create_model("s7")))).splitlines():
         assert "checkpoints" in line or line in README, f"README does not show: {line}"

@@ -14,7 +14,7 @@ from utils.measure import measure_policy
 from utils.spec import spec_sheet
 from utils.summary import format_stages, layer_table, stage_table
 
-SETTINGS = {name: getattr(RECIPES["s7"], name) for name in ("shift", "scale", "rotate", "ssr_prob", "hole_prob")}
+SETTINGS = RECIPES["s7"].policy
 
 
 def failed(network, **kwargs):

@@ -126,8 +126,7 @@ def make_loaders(train_set: ImageSet, test_set: ImageSet, recipe: Recipe, device
     A recipe that is `on_device` has whole batches augmented there and no use for workers.
     """
     train_set, held_out = split(train_set.take(slice(recipe.images)), recipe.held_out)
-    policy = make_policy(shift=recipe.shift, scale=recipe.scale, rotate=recipe.rotate,
-                         ssr_prob=recipe.ssr_prob, hole_prob=recipe.hole_prob)
+    policy = make_policy(**recipe.policy)
     if recipe.on_device:
         train_loader = DeviceLoader(train_set, recipe.batch_size, device, policy=policy, seed=seed)
     else:

@@ -20,6 +20,11 @@ class Recipe:
     label_smoothing: float = 0.0
     on_device: bool = False  # whole batches augmented on the device, not image by image in albumentations
 
+    @property
+    def policy(self) -> dict[str, float]:
+        """The arguments of `utils.augment.make_policy`."""
+        return {name: getattr(self, name) for name in ("shift", "scale", "rotate", "ssr_prob", "hole_prob")}
+
 
 ADDED_LATER = {"label_smoothing": 0.0, "on_device": False}  # settings that older records do not name, and what they were made with
 

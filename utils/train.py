@@ -25,9 +25,10 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     """Train any network and return its history: one row for each epoch, losses in nats, accuracies as fractions 0–1.
 
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
-    taken from them while the weights move, the loss as `criterion` has it; elsewhere it is cross-entropy. The held-out images alone choose best.pt; the test set is watched and chooses
-    nothing. `about` (plain values) says what is trained, for the checkpoint; `on_epoch` gets each row, also the rows
-    that a resumed run brings along; `progress` shows a bar for each epoch.
+    taken from them while the weights move, the loss as `criterion` has it; elsewhere it is cross-entropy. The held-out
+    images alone choose best.pt; the test set is watched and chooses nothing. `about` (plain values) says what is trained,
+    for the checkpoint; `on_epoch` gets each row, also the rows that a resumed run brings along; `progress` shows a bar for
+    each epoch.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
