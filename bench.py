@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast images come and how fast they are learnt from, on this machine: ``make bench``.
 
-Noise takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured in each of three
+Noise takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured in each of eight
 rounds, and its fastest round counts: what else the machine does can only slow a row down. A round is a short epoch: workers
 start in it, as they do in each epoch.
 """
@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from models import create_model
 from utils.augment import CIFAR10_MEAN, CIFAR10_STD, A, make_policy
 from utils.data import ImageSet
-from utils.device import amp_dtype, get_device, machine, memory_format
+from utils.device import amp_dtype, compiled, get_device, machine, memory_format
 from utils.loaders import DeviceLoader, Loader
 from utils.recipes import get_recipe
 
-ROUNDS = 3
+ROUNDS = 8
 
 
 class UsualDataset(Dataset):
@@ -59,14 +59,18 @@ def seconds(batches, device, step=None) -> float:
     return perf_counter() - start
 
 
-def training_step(device):
+def training_step(device, compile_for=None):
+    """A function that takes a step; through `torch.compile`, or None where that fails, for batches such as `compile_for`."""
     network = create_model("s7").to(device, memory_format=memory_format(device)).train()
+    forward = network if compile_for is None else compiled(network, compile_for)
+    if compile_for is not None and forward is network:
+        return None
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
     dtype = amp_dtype(device)
 
     def step(images, labels):
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            logits = network(images)
+            logits = forward(images)
         optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
@@ -77,7 +81,7 @@ def training_step(device):
 def main(arguments=None) -> dict[str, float]:
     """Print the table and return its images/s by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=6400,
+    parser.add_argument("--images", type=int, default=3200,
                         help="in each round of each row, rounded up to whole batches (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the DataLoaders (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
@@ -86,8 +90,7 @@ def main(arguments=None) -> dict[str, float]:
     n = max(1, -(-args.images // recipe.batch_size)) * recipe.batch_size
     generator = np.random.default_rng(0)
     noise = ImageSet("noise", generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, n), ())
-    policy = make_policy(**recipe.policy)
-    step, size = training_step(device), recipe.batch_size
+    policy, size = make_policy(**recipe.policy), recipe.batch_size
 
     def usual():
         return usual_loader(noise, size, device, policy=policy, num_workers=args.workers)
@@ -97,6 +100,7 @@ def main(arguments=None) -> dict[str, float]:
 
     on_device = DeviceLoader(noise, size, device, policy=policy)
     there = [next(iter(DeviceLoader(noise, size, device)))] * len(on_device)
+    step, compiled_step = training_step(device), training_step(device, compile_for=there[0][0])
     rows = {
         "(a) albumentations, written the usual way": (usual, None),
         "(b) albumentations, this repository's": (ours, None),
@@ -106,7 +110,10 @@ def main(arguments=None) -> dict[str, float]:
         "    training with (b)": (ours, step),
         "    training with (c)": (lambda: on_device, step),
     }
-    seconds(there[:3], device, step)  # the first steps choose kernels
+    if compiled_step:
+        rows["    training with (c), torch.compile"] = lambda: on_device, compiled_step
+    for _, then in rows.values():  # the first steps choose kernels
+        seconds(there[:3], device, then)
     best = dict.fromkeys(rows, float("inf"))
     for _ in range(ROUNDS):
         for name, (batches, then) in rows.items():

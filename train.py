@@ -14,7 +14,7 @@ from utils.checkpoint import ship
 from utils.data import load_cifar10
 from utils.device import get_device, machine
 from utils.loaders import make_loaders
-from utils.recipes import RECIPES, get_recipe
+from utils.recipes import NETWORKS, RECIPES, get_recipe
 from utils.train import PROGRESS, Mirrored, evaluate, print_row, train
 
 
@@ -28,7 +28,7 @@ def _flag(text: str) -> tuple:
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="s7", help=f"one of: {', '.join(list_models())} (default: %(default)s)")
+    parser.add_argument("--model", help=f"one of: {', '.join(list_models())} (default: the network that the recipe was made for)")
     parser.add_argument("--flags", nargs="+", default=[], metavar="NAME=VALUE", type=_flag,
                         help="of the network's class, such as: dilation=False width=0.7")
     parser.add_argument("--recipe", default="s7", help=f"one of: {', '.join(RECIPES)} (default: %(default)s)")
@@ -41,6 +41,7 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--root", help="folder that holds cifar-10-batches-py (default: $CIFAR10_ROOT, else a download)")
     parser.add_argument("--workers", type=int, default=0, help="processes that augment images (default: %(default)s)")
+    parser.add_argument("--compile", action="store_true", help="training steps through torch.compile, if this machine can")
     parser.add_argument("--ship", action="store_true", help="then put the weights and their card into models/weights")
     args = parser.parse_args(arguments)
     if args.epochs is not None and args.epochs < 1:
@@ -56,27 +57,28 @@ def main(arguments=None) -> list[dict]:
     flags = dict(args.flags)
     settings = dict(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
     recipe, device = get_recipe(args.recipe, **settings), get_device(args.device)
-    name = "-".join([args.model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
+    model = args.model or NETWORKS.get(args.recipe, "s7")
+    name = "-".join([model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
     out = args.out or Path("runs") / name
     if (out / "last.pt").exists() and not args.resume:
         raise ValueError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
     torch.manual_seed(args.seed)
-    network = create_model(args.model, **flags)
+    network = create_model(model, **flags)
     images = load_cifar10(args.root)
     out.mkdir(parents=True, exist_ok=True)  # before an epoch is spent on it
     print("   ".join(f"{key} {value}" for key, value in machine(device).items()), flush=True)
-    about = {"model": args.model, "dataset": images[0].name,
+    about = {"model": model, "dataset": images[0].name,
              "command": shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])}
     if flags:
         about["flags"] = flags
     loaders = make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers)
     history = train(network, loaders, recipe, out, device=device, seed=args.seed, about=about, on_epoch=print_row,
-                    criterion=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+                    criterion=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing), compile=args.compile,
                     progress=PROGRESS and sys.stderr.isatty())
     if args.ship:
         _, correct, count = evaluate(Mirrored(network), loaders[2]).tolist()
-        card = ship(out, args.model, Path(__file__).parent / "models" / "weights", mirrored_test_accuracy=correct / count)
-        print(f"models/weights/{args.model}.pt: {card['test_accuracy']:.2%} of the test images, "
+        card = ship(out, model, Path(__file__).parent / "models" / "weights", mirrored_test_accuracy=correct / count)
+        print(f"models/weights/{model}.pt: {card['test_accuracy']:.2%} of the test images, "
               f"{correct / count:.2%} with mirror averaging")
     return history
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import train as script
 from utils.checkpoint import load_checkpoint, save_checkpoint, ship
 from utils.device import amp_dtype, get_device
 from utils.loaders import Loader, make_loaders
 from utils.recipes import RECIPES, get_recipe
-from utils.train import Mirrored, evaluate, predict, print_row, train
+from utils.train import Mirrored, _epoch, evaluate, predict, print_row, train
 
 RECIPE = replace(RECIPES["quick"], epochs=3, batch_size=16, lr=0.05, held_out=6)
 CPU = torch.device("cpu")
@@ -223,6 +224,67 @@ def test_the_printed_line(images, tmp_path, capsys):
     assert len(lines) == len(history) == 3 and len({line.index("test") for line in lines}) == 1
 
 
+def training_epoch(images, device):
+    """One epoch's steps with the policy on the device, as a function of the batches; and those batches."""
+    network = tiny().to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
+    parts = {"network": network, "optimizer": optimizer, "schedule": torch.optim.lr_scheduler.ConstantLR(optimizer),
+             "scaler": torch.amp.GradScaler(device.type, enabled=False)}
+    loader = make_loaders(images, images, replace(RECIPE, on_device=True), device, seed=0)[0]
+    return lambda batches: _epoch(batches, F.cross_entropy, device, network, **parts), loader
+
+
+def test_no_value_is_read_from_the_device_inside_an_epoch(images):
+    class Watched(TorchDispatchMode):  # for each of these, Python waits until a GPU has come so far
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            assert operation._schema.name.removeprefix("aten::") not in ("_local_scalar_dense", "equal", "nonzero", "masked_select")
+            return operation(*args, **kwargs or {})
+
+    steps, loader = training_epoch(images, CPU)
+    with Watched():
+        totals = steps(loader)
+        with pytest.raises(AssertionError):
+            totals[0].item()
+    assert totals[2] == len(loader.data)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_step_waits_for_the_gpu(images):
+    steps, loader = training_epoch(images, torch.device("cuda"))
+    steps(loader)  # the first epoch allocates and chooses kernels
+    batches = iter(loader)
+    next(batches)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        steps(batches)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_compiling_changes_nothing_but_speed(images, tmp_path, monkeypatch):
+    compiled_for = []
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: compiled_for.append(network) or real(network, backend="eager"))
+    plain, history = run(images, tmp_path / "plain")
+    network, repeated = run(images, tmp_path / "compiled", compile=True)
+    assert compiled_for == [network] and same(plain, network) and figures(history) == figures(repeated)
+    run(images, tmp_path / "compiled", compile=True)
+    assert len(compiled_for) == 1  # nothing is left to do in a finished run
+
+
+def test_a_compiler_that_is_missing_is_one_sentence(images, tmp_path, monkeypatch, capsys):
+    def backend(graph, inputs):
+        raise RuntimeError("no C++ compiler\nand a page of other things")
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: real(network, backend=backend))
+    plain, _ = run(images, tmp_path / "plain")
+    network, _ = run(images, tmp_path / "failed", compile=True)
+    said = capsys.readouterr().err
+    assert same(plain, network) and said.startswith("torch.compile does not work here (") and "no C++ compiler" in said
+    assert said.endswith("the run goes on without it\n") and said.count("\n") == 1
+
+
 def test_devices():
     assert get_device("cpu") == CPU and amp_dtype(CPU) in (None, torch.bfloat16)
     with pytest.raises(ValueError, match="there is no device 'tpu' here"):
@@ -233,7 +295,7 @@ def test_devices():
 
 
 def test_recipes():
-    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, s7_dilated, analysis, tutorial, quick"):
+    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, s7_dilated, analysis, fast, tutorial, quick"):
         get_recipe("slow")
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .device import amp_dtype, machine, memory_format
+from .device import amp_dtype, compiled, machine, memory_format
 from .recipes import ADDED_LATER, Recipe
 
 __all__ = ["Mirrored", "evaluate", "predict", "print_row", "train"]
@@ -21,14 +21,14 @@ PROGRESS = "TQDM_DISABLE" not in os.environ  # tqdm's own switch, which its bar 
 
 
 def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed: int, about: dict,
-          criterion=F.cross_entropy, on_epoch=lambda row, epochs: None, progress=PROGRESS) -> list[dict]:
+          criterion=F.cross_entropy, compile=False, on_epoch=lambda row, epochs: None, progress=PROGRESS) -> list[dict]:
     """Train any network and return its history: one row for each epoch, losses in nats, accuracies as fractions 0–1.
 
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
     taken from them while the weights move, the loss as `criterion` has it; elsewhere it is cross-entropy. The held-out
     images alone choose best.pt; the test set is watched and chooses nothing. `about` (plain values) says what is trained,
     for the checkpoint; `on_epoch` gets each row, also the rows that a resumed run brings along; `progress` shows a bar for
-    each epoch.
+    each epoch. With `compile` training steps go through `torch.compile`, if this machine can.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
@@ -50,6 +50,8 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     history = _restore(run_dir / "last.pt", parts, about) if (run_dir / "last.pt").exists() else []
     for row in history:
         on_epoch(row, recipe.epochs)
+    unfinished = len(history) < recipe.epochs
+    forward = compiled(network, next(iter(train_loader))[0]) if compile and unfinished else network
     try:
         for epoch in range(len(history), recipe.epochs):
             start, rate = perf_counter(), optimizer.param_groups[0]["lr"]
@@ -57,7 +59,7 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
             train_loader.set_epoch(epoch)
             title = f"epoch {epoch + 1}/{recipe.epochs}"
             batches = tqdm(train_loader, desc=title, leave=False) if progress else train_loader
-            row = {"epoch": epoch + 1, "lr": rate} | _measure("train", _epoch(batches, criterion, device, **parts))
+            row = {"epoch": epoch + 1, "lr": rate} | _measure("train", _epoch(batches, criterion, device, forward, **parts))
             if not row["train_loss"] < float("inf"):
                 raise FloatingPointError(f"the loss is {row['train_loss']} in epoch {epoch + 1}, which began at a learning "
                                          f"rate of {rate:.3g} (peak {recipe.lr:g}); start again with a lower one")
@@ -84,14 +86,14 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     return history
 
 
-def _epoch(batches, criterion, device, network, optimizer, schedule, scaler) -> torch.Tensor:
+def _epoch(batches, criterion, device, forward, network, optimizer, schedule, scaler) -> torch.Tensor:
     """One pass with a step for each batch; see `evaluate` for what comes back. Nothing here waits for the device."""
     network.train()
     totals = torch.zeros(3, device=device)
     dtype = amp_dtype(device)
     for images, labels in batches:
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            logits = network(images)
+            logits = forward(images)
         loss = criterion(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
