@@ -6,20 +6,20 @@ __all__ = ["ConvNormAct", "SeparableConv", "Residual", "check_images"]
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution → batch norm → ReLU; padded so that stride 1 keeps H and W.
+    """Convolution → batch norm → activation (None: none); padded so that stride 1 keeps H and W.
 
     Unpadded (``padded=False``) it takes dilation·(kernel_size − 1) from H and from W.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size=3, *, stride=1, dilation=1, groups=1,
-                 padded=True, act=True):
+                 padded=True, act=nn.ReLU):
         super().__init__()
         padding = dilation * (kernel_size // 2) if padded else 0
         # No bias: the batch norm that follows has one.
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
         if act:
-            self.act = nn.ReLU(inplace=True)
+            self.act = act(inplace=True)
 
 
 class SeparableConv(nn.Sequential):
@@ -29,12 +29,12 @@ class SeparableConv(nn.Sequential):
     9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride=1, dilation=1, padded=True):
+    def __init__(self, in_channels: int, out_channels: int, *, stride=1, dilation=1, padded=True, act=nn.ReLU):
         super().__init__()
-        # No ReLU between the two: it would cut a single channel's response before anything has combined them.
+        # No activation between the two: it would cut a single channel's response before anything has combined them.
         self.depthwise = ConvNormAct(in_channels, in_channels, stride=stride, dilation=dilation,
-                                     groups=in_channels, padded=padded, act=False)
-        self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1)
+                                     groups=in_channels, padded=padded, act=None)
+        self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1, act=act)
 
 
 class Residual(nn.Sequential):

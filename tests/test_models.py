@@ -37,6 +37,7 @@ def test_parameters():
     assert parameters(create_model("tutorial")) == 62_006  # PyTorch's tutorial
     assert 150_000 < parameters(create_model("s7")) < 200_000
     assert parameters(create_model("s7_dilated")) < 200_000
+    assert parameters(create_model("s7_deep")) == parameters(create_model("s7_deep", smooth=False)) < 200_000
 
 
 def test_flags():
@@ -47,10 +48,12 @@ def test_flags():
     assert parameters(create_model("s7", dilation=False)) == parameters(create_model("s7"))
     assert parameters(create_model("s7", depthwise=False)) > parameters(create_model("s7"))
     assert parameters(create_model("s7", width=0.5)) < parameters(create_model("s7")) / 3
+    activations = [{type(m) for m in create_model("s7_deep", smooth=smooth).modules()} for smooth in (True, False)]
+    assert [torch.nn.SiLU in kinds for kinds in activations] == [torch.nn.ReLU not in kinds for kinds in activations] == [True, False]
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="unknown model 's8'; choose one of: tutorial, s7, s7_dilated"):
+    with pytest.raises(ValueError, match="unknown model 's8'; choose one of: tutorial, s7, s7_dilated, s7_deep"):
         create_model("s8")
     with pytest.raises(ValueError, match="'s7' has no flag deep, wide; it has: num_classes, dilation, depthwise, width"):
         create_model("s7", wide=2, deep=3)

@@ -77,6 +77,8 @@ def test_known_networks():
     sides = {name: max(mask.shape) for name, mask in receptive_fields(create_model("s7")).items()}
     assert sides == {"C1": 15, "C2": 41, "C3": 77, "C4": 149, "": 149}  # the comments in models/s7.py
     assert receptive_fields(create_model("s7"))[""].all()
+    sides = {name: max(mask.shape) for name, mask in receptive_fields(create_model("s7_deep")).items()}
+    assert sides == {"C1": 15, "C2": 57, "C3": 133, "C4": 189, "": 189}  # the comments in models/s7_deep.py
     assert field(create_model("s7", dilation=False)) == 101
 
 

@@ -7,7 +7,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
 __all__ = ["caption", "plot_bars", "plot_confusion", "plot_fields", "plot_history", "plot_images", "plot_intervals",
-           "plot_text", "plot_tradeoffs"]
+           "plot_sizes", "plot_text", "plot_tradeoffs"]
 
 # Okabe and Ito's palette: told apart by colour-blind people (https://jfly.uni-koeln.de/color/)
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -116,6 +116,24 @@ def plot_tradeoffs(names, accuracies, spreads, axes: dict, title: str, *, note="
         ax.set(xlabel=label, ylabel="test accuracy (%)", xlim=(0, 1.15 * max(values)))
         ax.grid(alpha=0.3)
     fig.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
+    return _save(fig, path)
+
+
+def plot_sizes(groups: dict, title: str, *, most: int, least: float, note="", path=None):
+    """Test accuracy (%) against parameters, {group: [(name, parameters, accuracy)]}; allowed are `most` parameters and `least` %."""
+    fig, ((ax,),) = _figure(8, 5.2, title, note)
+    for i, (group, points) in enumerate(groups.items()):
+        _, sizes, accuracies = zip(*points)
+        ax.plot(sizes, accuracies, "osD^v"[i % 5], color=PALETTE[i % 5], markersize=8, linestyle="none", label=group)
+        for name, size, accuracy in points:  # above and below in turn: neighbours are of different groups
+            ax.annotate(name, (size, accuracy), textcoords="offset points", xytext=(0, (9, -17)[i % 2]), ha="center", fontsize=8)
+    ax.axvline(most, color="0.4", linestyle="--", linewidth=1)
+    ax.axhline(least, color="0.4", linestyle="--", linewidth=1)
+    ax.set(xlabel="parameters", ylabel="test accuracy (%)", xlim=(0, 1.15 * most))
+    ax.margins(y=0.12)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="center left", fontsize=9)
     return _save(fig, path)
 
 
