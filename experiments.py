@@ -52,7 +52,7 @@ CLAIMS = [
     ("control: it reduced the accuracy at the same number of parameters", "dense, narrow", "s7", 0.0),
     ("without dilation the classifier would perform much better",  "no dilation",   "s7",  MUCH),
 ]
-# What a short run gains from one change at a time, by accuracy on held-out images.
+# What a short run gains from one idea at a time, by accuracy on held-out images.
 TRIALS = Study("analysis", records=FOLDER / "trials.jsonl", variants={
     "s7":                        Variant(),
     "batches of 64":             Variant(settings={"batch_size": 64, "lr": 0.2}),
@@ -62,7 +62,7 @@ TRIALS = Study("analysis", records=FOLDER / "trials.jsonl", variants={
     "shift-scale-rotate on 1/4": Variant(settings={"ssr_prob": 0.25}),
     "hole in 1/4":               Variant(settings={"hole_prob": 0.25}),
     "rotation by 5° at most":    Variant(settings={"rotate": 5}),
-    "s7_deep with ReLU":         Variant("s7_deep", flags={"smooth": False}),
+    "s7_deep with ReLU":         Variant("s7_deep", flags={"silu": False}),
     "s7_deep":                   Variant("s7_deep"),
 })
 FAST = Study("fast", records=FOLDER / "fast.jsonl", variants={"s7_deep": Variant("s7_deep")})

@@ -20,5 +20,5 @@ def s7_dilated(pretrained=False, **flags):
 
 
 def s7_deep(pretrained=False, **flags):
-    """`s7` with more operations at high resolution; input (N, 3, H, W), output (N, 10) logits."""
+    """`s7` with more operations on maps of 16×16; input (N, 3, H, W), output (N, 10) logits."""
     return _create_model("s7_deep", pretrained, **flags)

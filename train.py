@@ -57,7 +57,7 @@ def main(arguments=None) -> list[dict]:
     flags = dict(args.flags)
     settings = dict(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
     recipe, device = get_recipe(args.recipe, **settings), get_device(args.device)
-    model = args.model or NETWORKS.get(args.recipe, "s7")
+    model = args.model or NETWORKS[args.recipe]
     name = "-".join([model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
     out = args.out or Path("runs") / name
     if (out / "last.pt").exists() and not args.resume:

@@ -1,8 +1,12 @@
 """The three bricks of the networks. Shapes are (N, C, H, W)."""
+from functools import partial
+
 import torch
 from torch import nn
 
 __all__ = ["ConvNormAct", "SeparableConv", "Residual", "check_images"]
+
+ReLU = partial(nn.ReLU, inplace=True)
 
 
 class ConvNormAct(nn.Sequential):
@@ -12,14 +16,14 @@ class ConvNormAct(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size=3, *, stride=1, dilation=1, groups=1,
-                 padded=True, act=nn.ReLU):
+                 padded=True, act=ReLU):
         super().__init__()
         padding = dilation * (kernel_size // 2) if padded else 0
         # No bias: the batch norm that follows has one.
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
         if act:
-            self.act = act(inplace=True)
+            self.act = act()
 
 
 class SeparableConv(nn.Sequential):
@@ -29,7 +33,7 @@ class SeparableConv(nn.Sequential):
     9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride=1, dilation=1, padded=True, act=nn.ReLU):
+    def __init__(self, in_channels: int, out_channels: int, *, stride=1, dilation=1, padded=True, act=ReLU):
         super().__init__()
         # No activation between the two: it would cut a single channel's response before anything has combined them.
         self.depthwise = ConvNormAct(in_channels, in_channels, stride=stride, dilation=dilation,

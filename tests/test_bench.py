@@ -19,7 +19,7 @@ def test_the_table(capsys, monkeypatch):
 
 
 def test_the_table_where_nothing_compiles(capsys, monkeypatch):
-    def refuse(network):
+    def refuse(network, **options):
         raise RuntimeError("no compiler")
     monkeypatch.setattr(torch, "compile", refuse)
     assert len(bench.main(["--images", "128", "--workers", "0", "--device", "cpu"])) == 7

@@ -37,7 +37,7 @@ def test_parameters():
     assert parameters(create_model("tutorial")) == 62_006  # PyTorch's tutorial
     assert 150_000 < parameters(create_model("s7")) < 200_000
     assert parameters(create_model("s7_dilated")) < 200_000
-    assert parameters(create_model("s7_deep")) == parameters(create_model("s7_deep", smooth=False)) < 200_000
+    assert parameters(create_model("s7_deep")) == parameters(create_model("s7_deep", silu=False)) < 200_000
 
 
 def test_flags():
@@ -48,7 +48,7 @@ def test_flags():
     assert parameters(create_model("s7", dilation=False)) == parameters(create_model("s7"))
     assert parameters(create_model("s7", depthwise=False)) > parameters(create_model("s7"))
     assert parameters(create_model("s7", width=0.5)) < parameters(create_model("s7")) / 3
-    activations = [{type(m) for m in create_model("s7_deep", smooth=smooth).modules()} for smooth in (True, False)]
+    activations = [{type(m) for m in create_model("s7_deep", silu=silu).modules()} for silu in (True, False)]
     assert [torch.nn.SiLU in kinds for kinds in activations] == [torch.nn.ReLU not in kinds for kinds in activations] == [True, False]
 
 

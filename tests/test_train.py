@@ -14,10 +14,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import train as script
+from models import list_models
 from utils.checkpoint import load_checkpoint, save_checkpoint, ship
 from utils.device import amp_dtype, get_device
 from utils.loaders import Loader, make_loaders
-from utils.recipes import RECIPES, get_recipe
+from utils.recipes import NETWORKS, RECIPES, get_recipe
 from utils.train import Mirrored, _epoch, evaluate, predict, print_row, train
 
 RECIPE = replace(RECIPES["quick"], epochs=3, batch_size=16, lr=0.05, held_out=6)
@@ -234,7 +235,7 @@ def training_epoch(images, device):
     return lambda batches: _epoch(batches, F.cross_entropy, device, network, **parts), loader
 
 
-def test_no_value_is_read_from_the_device_inside_an_epoch(images):
+def test_no_item_is_read_from_the_device_inside_an_epoch(images):
     class Watched(TorchDispatchMode):  # for each of these, Python waits until a GPU has come so far
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             assert operation._schema.name.removeprefix("aten::") not in ("_local_scalar_dense", "equal", "nonzero", "masked_select")
@@ -248,7 +249,8 @@ def test_no_value_is_read_from_the_device_inside_an_epoch(images):
     assert totals[2] == len(loader.data)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(not torch.cuda.is_available() or amp_dtype(torch.device("cuda")) is torch.float16,
+                    reason="needs a CUDA device with bfloat16: float16's scaler waits")
 def test_no_step_waits_for_the_gpu(images):
     steps, loader = training_epoch(images, torch.device("cuda"))
     steps(loader)  # the first epoch allocates and chooses kernels
@@ -261,28 +263,41 @@ def test_no_step_waits_for_the_gpu(images):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_compiling_changes_nothing_but_speed(images, tmp_path, monkeypatch):
-    compiled_for = []
+def compile_with(monkeypatch, backend):
     real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda network: compiled_for.append(network) or real(network, backend="eager"))
+    monkeypatch.setattr(torch, "compile", lambda network, **options: real(network, backend=backend, **options))
+
+
+def test_every_step_goes_through_the_compiled_network(images, tmp_path, monkeypatch):
+    steps = []
+    compile_with(monkeypatch, lambda graph, inputs: lambda *args: steps.append(graph) or graph(*args))
     plain, history = run(images, tmp_path / "plain")
     network, repeated = run(images, tmp_path / "compiled", compile=True)
-    assert compiled_for == [network] and same(plain, network) and figures(history) == figures(repeated)
+    assert same(plain, network) and figures(history) == figures(repeated)  # the trial leaves no trace
+    assert len(steps) == 1 + 3 * 4 and len(set(steps)) == 2  # the trial, three epochs of four batches; the last one is smaller
     run(images, tmp_path / "compiled", compile=True)
-    assert len(compiled_for) == 1  # nothing is left to do in a finished run
+    assert len(steps) == 1 + 3 * 4  # nothing is left to do in a finished run
 
 
 def test_a_compiler_that_is_missing_is_one_sentence(images, tmp_path, monkeypatch, capsys):
     def backend(graph, inputs):
         raise RuntimeError("no C++ compiler\nand a page of other things")
 
-    real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda network: real(network, backend=backend))
+    compile_with(monkeypatch, backend)
     plain, _ = run(images, tmp_path / "plain")
     network, _ = run(images, tmp_path / "failed", compile=True)
     said = capsys.readouterr().err
     assert same(plain, network) and said.startswith("torch.compile does not work here (") and "no C++ compiler" in said
-    assert said.endswith("the run goes on without it\n") and said.count("\n") == 1
+    assert said.endswith("): going on without it\n") and said.count("\n") == 1
+
+
+def test_ctrl_c_while_it_compiles(images, tmp_path, monkeypatch, capsys):
+    def backend(graph, inputs):
+        raise KeyboardInterrupt
+
+    compile_with(monkeypatch, backend)
+    network, history = run(images, tmp_path, compile=True)
+    assert history == [] and same(network, tiny()) and "Stopped after 0 of 3 epochs" in capsys.readouterr().out
 
 
 def test_devices():
@@ -295,6 +310,7 @@ def test_devices():
 
 
 def test_recipes():
+    assert NETWORKS.keys() == RECIPES.keys() and set(NETWORKS.values()) <= set(list_models())
     with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, s7_dilated, analysis, fast, tutorial, quick"):
         get_recipe("slow")
 
@@ -344,10 +360,11 @@ def test_flags_that_are_no_values(flag, capsys):
 def test_the_script_trains_resumes_and_refuses(images, tmp_path, monkeypatch):
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
     monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
-    arguments = ["--model", "tutorial", "--recipe", "quick", "--epochs", "1", "--out", str(tmp_path), "--device", "cpu"]
+    arguments = ["--recipe", "tutorial", "--set", "held_out=6", "--out", str(tmp_path), "--device", "cpu"]
     script.main(arguments)
     state = load_checkpoint(tmp_path / "last.pt")
-    assert state["about"]["command"].startswith("python train.py --model tutorial") and len(state["history"]) == 1
+    assert state["about"]["model"] == "tutorial"  # the recipe's network
+    assert state["about"]["command"].startswith("python train.py --recipe tutorial") and len(state["history"]) == 1
     with pytest.raises(ValueError, match="holds a run already; add --resume"):
         script.main(arguments)
     script.main([*arguments, "--resume"])

@@ -45,12 +45,12 @@ def compiled(network: nn.Module, images: torch.Tensor) -> nn.Module:
     """
     state, dtype = copy.deepcopy(network.state_dict()), amp_dtype(images.device)
     try:
-        forward = torch.compile(network.train())
+        forward = torch.compile(network.train(), dynamic=False)  # a smaller last batch gets code of its own, not one for all
         with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
             forward(images).float().sum().backward()
         return forward
     except Exception as error:  # a missing C++ compiler, an old GPU, an operation that is not known: all the same to the reader
-        print(f"torch.compile does not work here ({type(error).__name__}: {shorten(str(error), 200)}); the run goes on without it",
+        print(f"torch.compile does not work here ({type(error).__name__}: {shorten(str(error), 200)}): going on without it",
               file=sys.stderr)
         return network
     finally:

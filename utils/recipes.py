@@ -33,11 +33,12 @@ RECIPES = {
     "s7":         Recipe(epochs=45, lr=0.4, weight_decay=2e-4),
     "s7_dilated": Recipe(epochs=16, lr=0.4, weight_decay=2e-4),
     "analysis":   Recipe(epochs=5,  lr=0.4, weight_decay=2e-4, on_device=True),  # each variant with each seed
-    "fast":       Recipe(epochs=8,  lr=0.4, weight_decay=2e-4, held_out=0, ssr_prob=0.25, hole_prob=0.25, on_device=True),
+    "fast":       Recipe(epochs=8,  lr=0.4, weight_decay=2e-4, held_out=0, ssr_prob=0.25, hole_prob=0.25, on_device=True),  # all images train: no best.pt
     "tutorial":   Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
     "quick":      Recipe(epochs=3,  lr=0.1, batch_size=32, images=6000, held_out=600),
 }
-NETWORKS = {"s7_dilated": "s7_dilated", "fast": "s7_deep", "tutorial": "tutorial"}  # that recipes were made for; s7 for all others
+# The network that a recipe was made for.
+NETWORKS = dict.fromkeys(RECIPES, "s7") | {"s7_dilated": "s7_dilated", "fast": "s7_deep", "tutorial": "tutorial"}
 
 
 def get_recipe(name: str, **changes) -> Recipe:

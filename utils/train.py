@@ -28,7 +28,8 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     taken from them while the weights move, the loss as `criterion` has it; elsewhere it is cross-entropy. The held-out
     images alone choose best.pt; the test set is watched and chooses nothing. `about` (plain values) says what is trained,
     for the checkpoint; `on_epoch` gets each row, also the rows that a resumed run brings along; `progress` shows a bar for
-    each epoch. With `compile` training steps go through `torch.compile`, if this machine can.
+    each epoch. With `compile` training steps go through `torch.compile`, if this machine can; no epoch's
+    seconds hold the time that its trial takes.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
@@ -50,9 +51,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     history = _restore(run_dir / "last.pt", parts, about) if (run_dir / "last.pt").exists() else []
     for row in history:
         on_epoch(row, recipe.epochs)
-    unfinished = len(history) < recipe.epochs
-    forward = compiled(network, next(iter(train_loader))[0]) if compile and unfinished else network
     try:
+        unfinished = len(history) < recipe.epochs
+        forward = compiled(network, next(iter(train_loader))[0]) if compile and unfinished else network
         for epoch in range(len(history), recipe.epochs):
             start, rate = perf_counter(), optimizer.param_groups[0]["lr"]
             torch.manual_seed(1000 * seed + epoch)  # for networks with dropout; a resumed epoch draws the same
@@ -87,7 +88,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
 
 
 def _epoch(batches, criterion, device, forward, network, optimizer, schedule, scaler) -> torch.Tensor:
-    """One pass with a step for each batch; see `evaluate` for what comes back. Nothing here waits for the device."""
+    """One pass with a step for each batch; see `evaluate` for what comes back. Nothing here waits for the
+    device, but float16's scaler, once a step.
+    """
     network.train()
     totals = torch.zeros(3, device=device)
     dtype = amp_dtype(device)
