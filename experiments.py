@@ -56,7 +56,6 @@ CLAIMS = [
 TRIALS = Study("analysis", records=FOLDER / "trials.jsonl", variants={
     "s7":                        Variant(),
     "batches of 64":             Variant(settings={"batch_size": 64, "lr": 0.2}),
-    "rate 0.2":                  Variant(settings={"lr": 0.2}),
     "weight decay 5e-4":         Variant(settings={"weight_decay": 5e-4}),
     "label smoothing 0.1":       Variant(settings={"label_smoothing": 0.1}),
     "shift-scale-rotate on 1/4": Variant(settings={"ssr_prob": 0.25}),
