@@ -1,4 +1,4 @@
-"""What README, the analysis notebook and the records say about dilation and depthwise convolution agrees."""
+"""What README, the analysis notebook and the records say agrees."""
 import json
 import re
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import ANALYSIS, CLAIMS
+from experiments import ANALYSIS, CLAIMS, FAST, TRIALS
 from models import create_model, model_card
 from utils.recipes import ADDED_LATER, RECIPES
 from utils.records import difference, read_records, summarize, verdict
@@ -43,7 +43,7 @@ def test_readme_and_notebook_state_the_verdicts_of_the_records(claim):
     sentence, variant, baseline, more_than = claim
     gap = difference(RECORDED, variant, baseline)
     row = next(line for line in SECTION.splitlines() if line.startswith("|") and sentence in line)
-    assert f"`{variant}` − `{baseline}`" in row and str(gap) in row and f"**{verdict(gap, more_than)}**" in row
+    assert f"`{variant}` − `{baseline}` > {more_than:g}" in row and str(gap) in row and f"**{verdict(gap, more_than)}**" in row
     assert f"{sentence}: {verdict(gap, more_than).upper()}\n    {variant} minus {baseline}: {gap};" in OUTPUTS
 
 
@@ -72,14 +72,41 @@ def test_readme_and_notebook_give_the_dilated_networks_card():
 
 
 def test_readme_gives_the_fields_of_the_notebook():
-    (sentence,) = re.findall(r"half of the gradient [^.]*\.", SECTION.replace("\n", " "))
+    (sentence,) = re.findall(r"holds half of the gradient [^.]*\.", SECTION.replace("\n", " "))
     sides = re.findall(r"(\d+)×\1", sentence)
     assert len(sides) == 4
     assert sides == [re.search(rf"^{name} .* within +(\d+)×", OUTPUTS, re.M)[1]
-                     for name in ("s7, strided", "s7, trained", "s7_dilated, no stride", "s7_dilated, trained")]
+                     for name in ("s7, untrained", "s7, trained", "s7_dilated, untrained", "s7_dilated, trained")]
 
 
 def test_the_dilated_network_passes_the_sheet():
     sheet = spec_sheet(create_model("s7_dilated"))
     assert sheet.passed, str(sheet)
     assert "dilated kernels alone: 32→28→18→12 (+200 points)" in str(sheet)
+
+
+def test_readme_and_notebook_give_the_trials_of_the_records():
+    trials, left_out = read_records(TRIALS.records, TRIALS.recipes())
+    assert not left_out and len(trials) == len(TRIALS.variants)
+    baseline = next(record["val_accuracy"] for record in trials if record["variant"] == "s7")
+    for record in trials:
+        row = next(line for line in SECTION.splitlines() if line.startswith(f"| {record['variant']} |"))
+        printed = next(line for line in OUTPUTS.splitlines() if line.startswith(f"{record['variant']:27}") and "%" in line)
+        gain = f"{100 * (record['val_accuracy'] - baseline):+.2f}"
+        for text in (row.replace("−", "-"), printed):
+            assert f"{record['val_accuracy']:.2%}" in text and gain in text
+
+
+def test_a_few_epochs_are_enough():
+    runs, left_out = read_records(FAST.records, FAST.recipes())
+    mean, spread, seeds = summarize(runs, "s7_deep")
+    assert not left_out and seeds >= 3 and mean >= 85 and RECIPES["fast"].epochs <= 8
+    row = next(line for line in README.splitlines() if "`fast`" in line and line.startswith("| `s7_deep`"))
+    assert f"{mean:.2f} ± {spread:.2f}%" in row and f"{RECIPES['fast'].epochs} epochs" in row
+    assert f"fast: {mean:.2f} ± {spread:.2f}% of the test images after {RECIPES['fast'].epochs} epochs" in OUTPUTS
+
+
+def test_readme_names_the_sources_of_what_others_published():
+    for point in json.loads((ANALYSIS.records.parent / "published.json").read_text()):
+        row = next(line for line in SECTION.splitlines() if line.startswith(f"| [{point['name']}]({point['source']})"))
+        assert f"{point['parameters']:,}" in row and f"{point['test_accuracy']}" in row and point["parameters"] < 200_000

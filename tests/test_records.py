@@ -85,7 +85,7 @@ def test_difference_is_paired_by_seed():
     # gaps 1, 2, 3: mean 2, standard error 1/√3, Student's quantile for two degrees of freedom 4.3027
     assert measured.seeds == 3 and measured.mean == pytest.approx(2)
     assert (measured.low, measured.high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3)
-    assert str(measured) == "+2.00 points, 95% interval -0.48 to +4.48 (3 seeds)"
+    assert str(measured) == "+2.00 points, 95% interval −0.48 to +4.48 (3 seeds)"
     mean, spread, seeds = summarize(records, "s7")
     assert (mean, spread, seeds) == (pytest.approx(83), pytest.approx(13**0.5), 3)
     with pytest.raises(ValueError, match="no run of 'dense, narrow' is recorded; run: python experiments.py"):

@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 __all__ = ["caption", "plot_bars", "plot_confusion", "plot_fields", "plot_history", "plot_images", "plot_intervals",
            "plot_sizes", "plot_text", "plot_tradeoffs"]
@@ -103,7 +104,7 @@ def plot_text(text: str, title: str, *, note="", path=None):
 def plot_tradeoffs(names, accuracies, spreads, axes: dict, title: str, *, note="", path=None):
     """Test accuracy (%) against each quantity of `axes`, {label: one value for each name}, with error bars.
 
-    Points that (nearly) share a value are drawn side by side.
+    Points that (nearly) share a value are drawn side by side; a spread of None has no bar.
     """
     fig, (panels,) = _figure(10, 4.4, title, note, columns=len(axes))
     for ax, (label, values) in zip(panels, axes.items()):
@@ -111,7 +112,7 @@ def plot_tradeoffs(names, accuracies, spreads, axes: dict, title: str, *, note="
         for i, (name, value, accuracy, spread) in enumerate(zip(names, values, accuracies, spreads)):
             near = [k for k, other in enumerate(values) if abs(other - value) < step]
             aside = (near.index(i) - (len(near) - 1) / 2) * step
-            ax.errorbar([value + aside], [accuracy], [spread or 0], color=PALETTE[i % 5], marker="osD^v"[i % 5], markersize=8,
+            ax.errorbar([value + aside], [accuracy], spread, color=PALETTE[i % 5], marker="osD^v"[i % 5], markersize=8,
                         capsize=4, linestyle="none", label=name)
         ax.set(xlabel=label, ylabel="test accuracy (%)", xlim=(0, 1.15 * max(values)))
         ax.grid(alpha=0.3)
@@ -143,7 +144,7 @@ def plot_intervals(names, differences, title: str, *, much: float, note="", path
     for row, measured in enumerate(differences):
         ax.plot([measured.low, measured.high], [row, row], color=BLUE, linewidth=2, marker="|", markersize=12)
         ax.plot(measured.mean, row, "o", color=BLUE, markersize=8)
-        ax.annotate(f"{measured.mean:+.2f}", (measured.mean, row), textcoords="offset points", xytext=(0, 8), ha="center")
+        ax.annotate(f"{measured.mean:+.2f}".replace("-", "−"), (measured.mean, row), textcoords="offset points", xytext=(0, 8), ha="center")
     ax.axvline(0, color="black", linewidth=1)
     for side in (-much, much):
         ax.axvline(side, color="0.4", linestyle="--", linewidth=1)
@@ -152,20 +153,25 @@ def plot_intervals(names, differences, title: str, *, much: float, note="", path
     return _save(fig, path)
 
 
-def plot_fields(fields, titles, receptive_fields, title: str, *, columns=3, image_side=None, note="", path=None):
-    """Effective fields (side, side) of range 0–1 and the square of the receptive field; dashed, a square of `image_side`."""
-    rows = -(-len(fields) // columns)
-    fig, axes = _figure(3.1 * columns, 3.3 * rows + 0.9, title, note, rows, columns)
+def plot_fields(fields, titles, receptive_fields, title: str, *, halves=None, image_side=None, note="", path=None):
+    """Effective fields (side, side) of range 0–1, two in a row, each with the square of its receptive field (solid).
+
+    Dotted, the square that holds half of a field, if `halves` gives their sides; dashed, a square of `image_side`.
+    """
+    rows = -(-len(fields) // 2)
+    fig, axes = _figure(7.2, 3.3 * rows + 0.9, title, note, rows, columns=2)
     for ax in axes.flat[len(fields):]:
         ax.axis("off")
-    for ax, field, words, reach in zip(axes.flat, fields, titles, receptive_fields):
+    for ax, field, words, reach, half in zip(axes.flat, fields, titles, receptive_fields, halves or [None] * len(fields)):
         side = len(field)
-        # A field falls off as fast as a bell curve: colours by the square root leave its rim to be seen.
+        # A field's rim is faint: colours by the square root leave it to be seen.
         shown = ax.imshow(field, cmap="cividis", norm=PowerNorm(0.5, 0, 1), extent=(-side / 2, side / 2) * 2)
-        for length, colour, style in ((reach, "white", "-"), (image_side, "#E69F00", "--")):
+        for length, style in ((reach, "-"), (half, ":"), (image_side, "--")):
             if length:
-                ax.add_patch(Rectangle((-length / 2, -length / 2), length, length, fill=False, color=colour, linestyle=style))
+                square = Rectangle((-length / 2, -length / 2), length, length, fill=False, color="white", linestyle=style)
+                square.set_path_effects([withStroke(linewidth=2.5, foreground="black")])  # seen on bright and on dark
+                ax.add_patch(square)
         ax.set_title(words, fontsize=10)
         ax.set_xlabel("pixels from the middle", fontsize=8)
-    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient (largest: 1)")
+    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient (largest: 1), colours by the square root")
     return _save(fig, path)

@@ -83,7 +83,7 @@ class Difference:
     seeds: int
 
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} points, 95% interval {self.low:+.2f} to {self.high:+.2f} ({self.seeds} seeds)"
+        return f"{self.mean:+.2f} points, 95% interval {self.low:+.2f} to {self.high:+.2f} ({self.seeds} seeds)".replace("-", "−")
 
 
 def difference(records: list[dict], variant: str, baseline: str) -> Difference:
