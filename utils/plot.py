@@ -173,5 +173,5 @@ def plot_fields(fields, titles, receptive_fields, title: str, *, halves=None, im
                 ax.add_patch(square)
         ax.set_title(words, fontsize=10)
         ax.set_xlabel("pixels from the middle", fontsize=8)
-    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient (largest: 1), colours by the square root")
+    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient (largest: 1)\ncolours by the square root")
     return _save(fig, path)
