@@ -82,7 +82,7 @@ def test_readme_gives_the_fields_of_the_notebook():
 def test_the_dilated_network_passes_the_sheet():
     sheet = spec_sheet(create_model("s7_dilated"))
     assert sheet.passed, str(sheet)
-    assert "dilated kernels alone: 32→28→18→12 (+200 points)" in str(sheet)
+    assert "dilation alone: 32→28→18→12 (+200 points)" in str(sheet)
 
 
 def test_readme_and_notebook_give_the_trials_of_the_records():

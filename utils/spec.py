@@ -67,7 +67,7 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
         down = len(strided) == 3 and all(op.kernel == (3, 3) and op.stride == (2, 2) for op in strided)
     else:
         sides = [op.in_shape[2] for op in dilated] + [dilated[-1].out_shape[2]]
-        way, down = f"dilated kernels alone: {'→'.join(map(str, dict.fromkeys(sides)))} (+200 points)", True
+        way, down = f"dilation alone: {'→'.join(map(str, dict.fromkeys(sides)))} (+200 points)", True
     add("2", "downsampling", "three 3×3 convolutions of stride 2", way, down)
     gap, ending = _global_pooling(operations)
     pools = [op for op in operations if _subsamples(op)]
