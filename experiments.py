@@ -107,6 +107,7 @@ def main(arguments=None) -> None:
             if len(history) < epochs:
                 return  # stopped; train.py has said so
             add_record(path, {"variant": name} | _record(variant, run_dir))
+            done.add((name, seed))
     if failed:
         raise FloatingPointError("; ".join(failed))
 

@@ -44,8 +44,6 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="training steps through torch.compile, if this machine can")
     parser.add_argument("--ship", action="store_true", help="then put the weights and their card into models/weights")
     args = parser.parse_args(arguments)
-    if args.epochs is not None and args.epochs < 1:
-        parser.error("--epochs has to be at least 1")
     if not 0 <= args.seed < 2**32:
         parser.error("--seed has to be from 0 to 2**32 - 1")
     return args

@@ -60,6 +60,7 @@ def test_ship(tmp_path):
     assert json.loads((tmp_path / "s7.json").read_text()) == card
     assert card["test_accuracy"] == 0.9 and card["wall_time_s"] == 2 and card["seed"] == 0
     assert torch.equal(torch.load(tmp_path / "s7.pt", weights_only=True)["weight"], torch.arange(4.0))
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize("kwargs", [{"epochs": 2}, {"dataset": "handwritten digits"}, {"model": "tutorial"}, {"images": 600}])

@@ -219,7 +219,8 @@ def test_one_setting_switches(images):
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
-                                   RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")])
+                                   RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+                                   RuntimeError("Invalid buffer size: 9.00 GiB")])
 def test_no_room_on_the_device(images, monkeypatch, capsys, error):
     real, refusals = torch.Tensor.to, []
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import train as script
-from models import list_models
+from models import create_model, list_models
 from utils.checkpoint import load_checkpoint, save_checkpoint, ship
 from utils.device import amp_dtype, get_device
 from utils.loaders import Loader, make_loaders
@@ -178,6 +178,17 @@ def test_a_run_goes_on_where_mixed_precision_differs(images, tmp_path):
     assert load_checkpoint(tmp_path / "last.pt")["optimizer"]["param_groups"][0]["fused"]
 
 
+def test_a_run_goes_on_where_the_memory_format_differs(images, tmp_path):
+    whole, _ = run(images, tmp_path / "whole")
+    run(images, tmp_path / "cut", criterion=After(5, KeyboardInterrupt()))
+    state = load_checkpoint(tmp_path / "cut" / "last.pt")
+    for past in state["optimizer"]["state"].values():
+        past["momentum_buffer"] = past["momentum_buffer"].contiguous()
+    save_checkpoint(tmp_path / "cut" / "last.pt", state)
+    network, _ = run(images, tmp_path / "cut")
+    assert same(network, whole)
+
+
 def test_a_finished_run_shows_its_history(images, tmp_path):
     network, history = run(images, tmp_path)
     rows = []
@@ -311,15 +322,32 @@ def test_devices():
 
 def test_recipes():
     assert NETWORKS.keys() == RECIPES.keys() and set(NETWORKS.values()) <= set(list_models())
-    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, s7_dilated, analysis, fast, tutorial, quick"):
+    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: s7, s7_dilated, analysis, fast, best, tutorial, quick"):
         get_recipe("slow")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_the_gpu(images, tmp_path):
-    loaders = make_loaders(images, images, RECIPE, torch.device("cuda"), seed=0)
-    history = train(tiny(), loaders, RECIPE, tmp_path, device=torch.device("cuda"), seed=0, about={}, progress=False)
-    assert len(history) == 3
+@pytest.mark.parametrize("setting, words", [
+    ({"epochs": 2.5}, "a whole number from 1 up"), ({"batch_size": 0}, "a whole number from 1 up"),
+    ({"held_out": -1}, "a whole number from 0 up"), ({"lr": "x"}, "a number from 0 up"), ({"lr": float("nan")}, "a number from 0 up"),
+    ({"hole_prob": 2}, "a number from 0 to 1"), ({"rotate": 200}, "a number from 0 to 180"), ({"on_device": 1}, "True or False")])
+def test_settings_of_no_sense(setting, words):
+    ((name, value),) = setting.items()
+    with pytest.raises(ValueError, match=f"a recipe's {name} is {words}, not {value!r}"):
+        get_recipe("quick", **setting)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_on_every_device(images, tmp_path, kind, on_device):
+    if not {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]:
+        pytest.skip(f"needs {kind}")
+    device, recipe = get_device(kind), replace(RECIPE, on_device=on_device)
+
+    def go_on(criterion):
+        torch.manual_seed(0)
+        return train(create_model("s7"), make_loaders(images, images, recipe, device, seed=0), recipe, tmp_path, device=device,
+                     seed=0, about={}, criterion=criterion, progress=False)
+    assert len(go_on(After(6, KeyboardInterrupt()))) == 1 and len(go_on(F.cross_entropy)) == 3
 
 
 # --- train.py -----------------------------------------------------------------------------------------------------------
@@ -334,6 +362,7 @@ def call(*arguments, **environment):
     (["--flags", "deep=True"], "'s7' has no flag deep"),
     (["--recipe", "slow"], "unknown recipe 'slow'"),
     (["--set", "rate=0.1"], "a recipe has no setting rate; it has: epochs, batch_size, lr"),
+    (["--epochs", "0"], "a recipe's epochs is a whole number from 1 up, not 0"),
     (["--device", "tpu"], "there is no device 'tpu'"),
     (["--root", "/nowhere"], "/nowhere holds no cifar-10-batches-py"),
 ])
@@ -343,7 +372,7 @@ def test_bad_arguments_are_one_sentence(arguments, words, tmp_path):
     assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--epochs", "-1"], ["--seed", "-1"], ["--seed", "9" * 30]])
+@pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--seed", "9" * 30]])
 def test_numbers_out_of_range(arguments, capsys):
     with pytest.raises(SystemExit):
         script.parse(arguments)

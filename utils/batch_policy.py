@@ -52,7 +52,8 @@ class ShiftScaleRotate:
 
     def apply(self, images: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         grid = F.affine_grid(source, images.shape, align_corners=True)
-        return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=True).round()
+        # Contiguous: with other strides mps is silently wrong (https://github.com/pytorch/pytorch/issues/174339).
+        return F.grid_sample(images.float().contiguous(), grid, padding_mode="reflection", align_corners=True).round()
 
 
 def grid_of(matrix: np.ndarray, side: int) -> np.ndarray:
@@ -79,7 +80,7 @@ class Hole:
         self.fill = tuple(np.broadcast_to(transform.fill, 3).tolist())
 
     def draw(self, n: int, side: int, generator) -> np.ndarray:
-        corners = np.stack([generator.integers(0, side - size + 1, n) for size in (self.height, self.width)], axis=1)
+        corners = np.stack([generator.integers(0, max(0, side - size) + 1, n) for size in (self.height, self.width)], axis=1)
         corners[generator.random(n) >= self.p] = -side
         return corners
 

@@ -61,12 +61,13 @@ def ship(run_dir: Path, name: str, folder: Path, **figures) -> dict:
                          f"{'flags ' + str(about['flags']) if 'flags' in about else 'no flags'}, "
                          f"{len(history)} of {recipe['epochs']} epochs, {recipe['images']} images of {about['dataset']}")
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f"{name}.pt"
-    part = weights.with_name(weights.name + ".part")
-    torch.save(state["network"], part)
+    part = folder / f"{name}.pt.part"
+    save_checkpoint(part, state["network"])
     card = {"name": name, "test_accuracy": history[-1]["test_acc"], "test_images": 10_000, **figures,
             "epochs": len(history), "wall_time_s": round(sum(row["seconds"] for row in history)),
             **about, "sha256": hashlib.sha256(part.read_bytes()).hexdigest(), "history": history}
-    part.replace(weights)
-    (folder / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    card_part = folder / f"{name}.json.part"
+    card_part.write_text(json.dumps(card, indent=1) + "\n")
+    part.replace(folder / f"{name}.pt")
+    card_part.replace(folder / f"{name}.json")
     return card

@@ -16,10 +16,14 @@ def get_device(name="auto") -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, available in there.items() if available))
-    if not there.get(str(name).split(":")[0], False):
-        raise ValueError(f"there is no device {name!r} here; choose one of: auto, "
-                         f"{', '.join(kind for kind, available in there.items() if available)}")
-    return torch.device(name)
+    try:
+        if there.get(str(name).split(":")[0], False):
+            torch.empty(0, device=name)
+            return torch.device(name)
+    except (RuntimeError, AssertionError):  # such as cuda:9
+        pass
+    raise ValueError(f"there is no device {str(name)!r} here; choose one of: auto, "
+                     f"{', '.join(kind for kind, available in there.items() if available)}")
 
 
 def amp_dtype(device: torch.device) -> torch.dtype | None:

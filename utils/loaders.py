@@ -89,8 +89,8 @@ class DeviceLoader:
         images = torch.from_numpy(data.images)
         try:
             self.images = images.to(self.device)
-        except RuntimeError as error:  # torch.OutOfMemoryError is one; mps raises a plain one
-            if "out of memory" not in str(error):
+        except RuntimeError as error:  # torch.OutOfMemoryError is one; mps raises plain ones
+            if "out of memory" not in str(error) and "Invalid buffer size" not in str(error):
                 raise
             print(f"{len(data):,} images do not fit into the memory of {self.device}: they stay on the host, "
                   "and each batch is copied")

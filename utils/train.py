@@ -29,7 +29,7 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     images alone choose best.pt; the test set is watched and chooses nothing. `about` (plain values) says what is trained,
     for the checkpoint; `on_epoch` gets each row, also the rows that a resumed run brings along; `progress` shows a bar for
     each epoch. With `compile` training steps go through `torch.compile`, if this machine can; no epoch's
-    seconds hold the time that its trial takes.
+    seconds hold the time that its trial takes, but the first one's hold the compilation for a smaller last batch.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
@@ -40,9 +40,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     initial = copy.deepcopy(network.state_dict())
     network.to(device, memory_format=memory_format(device))
     scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype(device) is torch.float16)
-    # A fused step would fill its momentum from gradients that the scaler is about to reject.
+    # A fused step would fill its momentum from gradients that the scaler is about to reject; None chooses another fast one.
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=0.9, nesterov=True,
-                                weight_decay=recipe.weight_decay, fused=not scaler.is_enabled())
+                                weight_decay=recipe.weight_decay, fused=None if scaler.is_enabled() else True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.lr, total_steps=recipe.epochs * len(train_loader) + 1, pct_start=WARM_UP, div_factor=10,
         final_div_factor=1000, cycle_momentum=False)
@@ -173,6 +173,9 @@ def _restore(path: Path, parts: dict, about: dict) -> list[dict]:
             part.load_state_dict(state[name])
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(f"{path} holds another network than the one to be trained; choose another folder") from error
+    for weight, past in parts["optimizer"].state.items():  # a device with another memory format may have written it
+        if past.get("momentum_buffer") is not None:
+            past["momentum_buffer"] = torch.empty_like(weight).copy_(past["momentum_buffer"])
     return state["history"]
 
 
