@@ -22,24 +22,24 @@ class S7(nn.Sequential):
     def __init__(self, num_classes=10, *, dilation=True, depthwise=True, width=1.0):
         super().__init__()
         c1, c2, c3, c4 = (max(4, 4 * round(width * c / 4)) for c in (16, 32, 64, 96))
-        wide = 2 if dilation else 1  # a span of 5: most of an 8×8 map, more than a 4×4 one
+        wide = 2 if dilation else 1  # a span of 5 pixels, more than a 4×4 map has
         separable = SeparableConv if depthwise else ConvNormAct
 
-        def plain(channels, **kwargs):
+        def pair(channels, **kwargs):
             return Residual(ConvNormAct(channels, channels, **kwargs), ConvNormAct(channels, channels, **kwargs))
 
         #                                                         output shape      receptive field
         self.C1 = nn.Sequential(
             ConvNormAct(3, c1),                                 # (N, 16, 32, 32)     3
-            *(plain(c1) for _ in range(3)),                     # (N, 16, 32, 32)    15
+            *(pair(c1) for _ in range(3)),                      # (N, 16, 32, 32)    15
         )
         self.C2 = nn.Sequential(
             ConvNormAct(c1, c2, stride=2),                      # (N, 32, 16, 16)    17
-            *(plain(c2) for _ in range(3)),                     # (N, 32, 16, 16)    41
+            *(pair(c2) for _ in range(3)),                      # (N, 32, 16, 16)    41
         )
         self.C3 = nn.Sequential(
             ConvNormAct(c2, c3, stride=2),                      # (N, 64, 8, 8)      45
-            plain(c3, dilation=wide),                           # (N, 64, 8, 8)      77
+            pair(c3, dilation=wide),                            # (N, 64, 8, 8)      77
         )
         self.C4 = nn.Sequential(
             separable(c3, c4, stride=2),                        # (N, 96, 4, 4)      85

@@ -23,21 +23,21 @@ class S7Dilated(nn.Sequential):
     def __init__(self, num_classes=10):
         super().__init__()
 
-        def plain(channels, *dilations):
+        def pair(channels, *dilations):
             return Residual(*(ConvNormAct(channels, channels, dilation=dilation) for dilation in dilations))
 
         #                                                         output shape      receptive field
         self.C1 = nn.Sequential(
             ConvNormAct(3, 16),                                 # (N, 16, 32, 32)     3
-            plain(16, 1, 1),                                    # (N, 16, 32, 32)     7
+            pair(16, 1, 1),                                     # (N, 16, 32, 32)     7
         )
         self.C2 = nn.Sequential(
             ConvNormAct(16, 32, dilation=2, padded=False),      # (N, 32, 28, 28)    11
-            plain(32, 1, 3),                                    # (N, 32, 28, 28)    19
+            pair(32, 1, 3),                                     # (N, 32, 28, 28)    19
         )
         self.C3 = nn.Sequential(
             ConvNormAct(32, 48, dilation=5, padded=False),      # (N, 48, 18, 18)    29
-            plain(48, 3, 4),                                    # (N, 48, 18, 18)    43
+            pair(48, 3, 4),                                     # (N, 48, 18, 18)    43
         )
         self.C4 = nn.Sequential(
             SeparableConv(48, 96, dilation=3, padded=False),    # (N, 96, 12, 12)    49
