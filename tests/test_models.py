@@ -63,13 +63,14 @@ def test_unknown_names():
         create_model("tutorial", pretrained=True)
 
 
-def test_pretrained_weights_are_those_of_the_card():
-    card = model_card("s7")
-    assert hashlib.sha256((models.WEIGHTS / "s7.pt").read_bytes()).hexdigest() == card["sha256"]
-    assert (models.WEIGHTS / "s7.pt").stat().st_size < 1_000_000
+@pytest.mark.parametrize("name", list_models(pretrained=True))
+def test_pretrained_weights_are_those_of_the_card(name):
+    card = model_card(name)
+    assert hashlib.sha256((models.WEIGHTS / f"{name}.pt").read_bytes()).hexdigest() == card["sha256"]
+    assert (models.WEIGHTS / f"{name}.pt").stat().st_size < 1_000_000
     assert card["test_accuracy"] == card["history"][-1]["test_acc"] and len(card["history"]) == card["epochs"]
-    network = create_model("s7", pretrained=True)
-    assert not network.training and not torch.equal(network.O[2].weight, create_model("s7").O[2].weight)
+    network = create_model(name, pretrained=True)
+    assert not network.training and not torch.equal(network.O[2].weight, create_model(name).O[2].weight)
 
 
 def test_pretrained_weights_fit_the_default_flags_only():
@@ -86,13 +87,15 @@ def test_altered_weights_are_refused(tmp_path, monkeypatch):
         create_model("s7", pretrained=True)
 
 
-def test_torch_hub():
-    network = torch.hub.load(".", "s7", source="local", pretrained=True)
+@pytest.mark.parametrize("name", list_models(pretrained=True))
+def test_torch_hub(name):
+    network = torch.hub.load(".", name, source="local", pretrained=True)
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
-def test_shipped_accuracy_is_what_the_card_says(cifar10):
+@pytest.mark.parametrize("name", list_models(pretrained=True))
+def test_shipped_accuracy_is_what_the_card_says(name, cifar10):
     test_images = cifar10[1].take(slice(0, 2000))
-    _, correct, count = evaluate(create_model("s7", pretrained=True), Loader(test_images, 500, "cpu")).tolist()
+    _, correct, count = evaluate(create_model(name, pretrained=True), Loader(test_images, 500, "cpu")).tolist()
     # 2,000 of the 10,000 images: three standard errors around the card's figure
-    assert abs(correct / count - model_card("s7")["test_accuracy"]) < 0.02
+    assert abs(correct / count - model_card(name)["test_accuracy"]) < 0.02

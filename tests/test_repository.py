@@ -15,6 +15,7 @@ from utils.summary import format_stages, stage_table
 README = Path("README.md").read_text()
 NOTEBOOK = json.loads(Path("Assignments/S7/S7_Assignment.ipynb").read_text())
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+SHIPPED = {"s7": "s7", "s7_dilated": "s7_dilated", "s7_deep": "best"}  # a network's weights and the recipe that made them
 
 
 def test_readme_shows_the_sheet_and_the_stages_that_are_measured():
@@ -24,13 +25,16 @@ def test_readme_shows_the_sheet_and_the_stages_that_are_measured():
         assert "checkpoints" in line or line in README, f"README does not show: {line}"
 
 
-def test_readme_gives_the_figures_of_the_card():
-    card = model_card("s7")
-    row = next(line for line in README.splitlines() if line.startswith("| `s7` "))
-    for figure in (f"{card['test_accuracy']:.2%}", f"{card['epochs']} epochs", f"seed {card['seed']}",
-                   f"{card['wall_time_s'] / 60:.0f} min", card["machine"]["torch"].split("+")[0], "196,314"):
-        assert figure in row, f"{figure} is not in README's line on s7"
-    assert card["command"] in README
+@pytest.mark.parametrize("name", SHIPPED)
+def test_readme_gives_the_figures_of_the_card(name):
+    card = model_card(name)
+    (row,) = (line for line in README.splitlines() if re.match(rf"\| `{name}`(, recipe `{SHIPPED[name]}`)? \|.* epochs, ", line))
+    for figure in (f"**{card['test_accuracy']:.2%}**", f"{card['epochs']} epochs", f"seed {card['seed']}",
+                   f"{card['wall_time_s'] / 60:.0f} min", card["machine"]["precision"],
+                   f"{sum(p.numel() for p in create_model(name).parameters()):,}"):
+        assert figure in row, f"{figure} is not in README's line on {name}"
+    assert card["command"] in README and card["machine"]["device"] in README
+    assert f"torch {card['machine']['torch'].split('+')[0]}" in README
 
 
 def test_readme_gives_the_tutorials_figures_of_the_notebook():
@@ -39,8 +43,10 @@ def test_readme_gives_the_tutorials_figures_of_the_notebook():
     assert printed[1] in row and f" {float(printed[2]):.0f} s" in row
 
 
-def test_the_card_was_made_with_todays_recipe():
-    assert ADDED_LATER | model_card("s7")["recipe"] == asdict(RECIPES["s7"])
+def test_the_cards_were_made_with_todays_recipes():
+    assert list(SHIPPED) == list_models(pretrained=True)
+    for name, recipe in SHIPPED.items():
+        assert ADDED_LATER | model_card(name)["recipe"] == asdict(RECIPES[recipe])
 
 
 def test_the_repository_address_is_the_same_everywhere():

@@ -126,8 +126,11 @@ def plot_sizes(groups: dict, title: str, *, most: int, least: float, note="", pa
     for i, (group, points) in enumerate(groups.items()):
         _, sizes, accuracies = zip(*points)
         ax.plot(sizes, accuracies, "osD^v"[i % 5], color=PALETTE[i % 5], markersize=8, linestyle="none", label=group)
-        for name, size, accuracy in points:  # above and below in turn: neighbours are of different groups
-            ax.annotate(name, (size, accuracy), textcoords="offset points", xytext=(0, (9, -17)[i % 2]), ha="center", fontsize=8)
+        # Each group has a place of its own for its names: neighbours are of different groups.
+        place = ({"xytext": (-6, 1), "ha": "right", "va": "top"}, {"xytext": (5, 7), "ha": "right", "va": "bottom"},
+                 {"xytext": (0, 8), "ha": "center", "va": "bottom"})[i % 3]
+        for name, size, accuracy in points:
+            ax.annotate(name, (size, accuracy), textcoords="offset points", fontsize=8, **place)
     ax.axvline(most, color="0.4", linestyle="--", linewidth=1)
     ax.axhline(least, color="0.4", linestyle="--", linewidth=1)
     ax.set(xlabel="parameters", ylabel="test accuracy (%)", xlim=(0, 1.15 * most))
@@ -139,15 +142,14 @@ def plot_sizes(groups: dict, title: str, *, most: int, least: float, note="", pa
 
 
 def plot_intervals(names, differences, title: str, *, much: float, note="", path=None):
-    """Mean differences in points with their 95% intervals; what is called much begins at the dashed lines."""
+    """Mean differences in points with their 95% intervals; what is called much begins at the dashed line."""
     fig, ((ax,),) = _figure(8, 0.5 * len(names) + 1.8, title, note)
     for row, measured in enumerate(differences):
         ax.plot([measured.low, measured.high], [row, row], color=BLUE, linewidth=2, marker="|", markersize=12)
         ax.plot(measured.mean, row, "o", color=BLUE, markersize=8)
         ax.annotate(f"{measured.mean:+.2f}".replace("-", "−"), (measured.mean, row), textcoords="offset points", xytext=(0, 8), ha="center")
     ax.axvline(0, color="black", linewidth=1)
-    for side in (-much, much):
-        ax.axvline(side, color="0.4", linestyle="--", linewidth=1)
+    ax.axvline(much, color="0.4", linestyle="--", linewidth=1)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="difference of test accuracies (points)", ylim=(len(names) - 0.4, -0.7))
     return _save(fig, path)
