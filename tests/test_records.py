@@ -143,6 +143,7 @@ def test_the_runner_writes_one_line_a_run_and_repeats_nothing(runner):
     assert "--flags dilation=False" in records[1]["command"]
     text = runner.path.read_text()
     assert runner() == 0 and runner.path.read_text() == text
+    assert runner("--seeds", "0", "1", "1") == 4 and len(runner.path.read_text().splitlines()) == 4  # a seed named twice is one run
 
 
 def test_the_runner_goes_on_where_it_was_stopped(runner, monkeypatch, tmp_path):
