@@ -315,6 +315,8 @@ def test_devices():
     assert get_device("cpu") == CPU and amp_dtype(CPU) in (None, torch.bfloat16)
     with pytest.raises(ValueError, match="there is no device 'tpu' here"):
         get_device("tpu")
+    with pytest.raises(ValueError, match="there is no device 'cpu:x' here"):
+        get_device("cpu:x")
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="there is no device 'cuda' here; choose one of: auto"):
             get_device("cuda")
