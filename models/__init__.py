@@ -38,24 +38,23 @@ def create_model(name: str, pretrained=False, **flags) -> nn.Module:
     """Build a network by name. Flags go to its class, for example ``create_model("s7", dilation=False)``.
 
     With ``pretrained=True`` it carries the shipped weights (of the flags' defaults) and is in eval mode.
-    Raises ValueError for an unknown name or flag, or weights that are missing, altered or made for other flags.
+    Raises ValueError for an unknown name or flag, and for weights that are missing, altered or made for other flags.
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
     known = inspect.signature(MODELS[name]).parameters
     if unknown := flags.keys() - known.keys():
         raise ValueError(f"{name!r} has no flag {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
+    if pretrained and (changed := {flag: value for flag, value in flags.items() if value != known[flag].default}):
+        raise ValueError(f"the weights of {name!r} fit its default flags only, not {changed}")
     try:
         network = MODELS[name](**flags)
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name!r} can't be built with {flags}: {error}") from error
     if not pretrained:
         return network
     card, path = model_card(name), WEIGHTS / f"{name}.pt"
     if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise ValueError(f"{path} is not the file that its card describes; fetch it again with: git checkout {path}")
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except RuntimeError as error:
-        raise ValueError(f"the weights of {name!r} fit its default flags only, not {flags}") from error
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()

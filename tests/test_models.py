@@ -73,9 +73,11 @@ def test_pretrained_weights_are_those_of_the_card(name):
     assert not network.training and not torch.equal(network.O[2].weight, create_model(name).O[2].weight)
 
 
-def test_pretrained_weights_fit_the_default_flags_only():
-    with pytest.raises(ValueError, match="fit its default flags only"):
-        create_model("s7", pretrained=True, depthwise=False)
+@pytest.mark.parametrize("name, flag", [("s7", {"depthwise": False}), ("s7", {"dilation": False}), ("s7_deep", {"silu": False})])
+def test_pretrained_weights_fit_the_default_flags_only(name, flag):
+    with pytest.raises(ValueError, match="fit its default flags only"):  # also where the shapes would fit
+        create_model(name, pretrained=True, **flag)
+    create_model("s7", pretrained=True, dilation=True)
 
 
 def test_altered_weights_are_refused(tmp_path, monkeypatch):
