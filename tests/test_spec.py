@@ -69,6 +69,20 @@ def test_depthwise_without_its_pointwise():
     assert failed(network) == {"4 depthwise separable convolution"}
 
 
+@pytest.mark.parametrize("separable", [True, False])
+def test_what_makes_a_convolution_separable_is_the_way_of_the_data(separable):
+    class Gated(SeparableConv):  # its pointwise convolution runs right behind the depthwise one, whatever it takes
+        def forward(self, x):
+            wide = self.depthwise(x)
+            gate = wide.mean((2, 3), keepdim=True).sigmoid()
+            return self.pointwise(wide * gate) if separable else wide + self.pointwise(x)
+
+    network = good()
+    network.C4[0] = ConvNormAct(8, 8, stride=2)
+    network.C4[1] = Gated(8, 8)
+    assert failed(network) == (set() if separable else {"4 depthwise separable convolution"})
+
+
 def test_max_pooling_as_a_module():
     network = good()
     network.C1.append(nn.MaxPool2d(3, 1, padding=1))
@@ -170,6 +184,8 @@ def test_accuracy_and_a_network_that_does_not_run():
     assert failed(good(), accuracy=0.8499) == {"8 test accuracy"}
     broken = nn.Sequential(nn.Linear(5, 5))
     assert {"1 runs on cuda, else mps, else cpu", "3 receptive field"} <= failed(broken)
+    without_maps = spec_sheet(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)))
+    assert next(rule for rule in without_maps if rule.rule == "receptive field").measured == "0"
 
 
 @pytest.mark.parametrize("wrap", [lambda x: (x, x), lambda x: {"logits": x}])
@@ -251,6 +267,8 @@ def test_stage_table_adds_up():
     assert rows[3].shape == (96, 4, 4) and rows[4].receptive_field is None
     assert sum(row.parameters for row in rows) == sum(parameter.numel() for parameter in network.parameters())
     assert rows[4].multiply_adds == 960 and "196,314" in format_stages(rows)
+    network.O[2] = nn.Linear(96, 10, bias=False)
+    assert stage_table(network)[4].multiply_adds == 960
 
 
 def test_layer_table_leaves_the_network_alone_and_refuses_a_miscount():

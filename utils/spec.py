@@ -75,14 +75,15 @@ def spec_sheet(network: nn.Module, policy=None, *, accuracy=None, run_dir=None, 
                                                                for op in pools)), ran and not pools)
 
     try:
-        reach = max(receptive_fields(network, side)[""].shape)
+        fields = receptive_fields(network, side)
+        reach = max(fields[""].shape) if "" in fields else 0
         add("3", "receptive field", "more than 44", f"{reach}", reach > 44)
-    except Exception as error:  # a network that takes one size only, or has no map at all
+    except Exception as error:  # a network that takes one size only
         add("3", "receptive field", "more than 44", f"not to be had: {_first_line(error)}", False)
 
-    pairs = [(first, second) for first, second in zip(convs, convs[1:])
-             if first.groups == first.in_shape[1] > 1 and max(first.kernel) > 1
-             and second.kernel == (1, 1) and second.groups == 1 and second.in_shape[1] == first.out_shape[1]]
+    pairs = [(first, second) for first, second in ((op.source, op) for op in convs)
+             if first and first.groups == first.in_shape[1] > 1 and max(first.kernel) > 1
+             and second.kernel == (1, 1) and second.groups == 1]
     add("4", "depthwise separable convolution", "groups = channels, then 1×1",
         _join(f"{first.groups}→{second.out_shape[1]}" for first, second in pairs), bool(pairs))
     add("5", "dilated convolution", "at least one",
@@ -143,7 +144,8 @@ def _checkpoints(run_dir: Path, network: nn.Module) -> tuple[str, bool]:
             state = load_checkpoint(run_dir / f"{name}.pt")
         except (OSError, ValueError) as error:
             return f"no {name}.pt" if isinstance(error, FileNotFoundError) else _first_line(error), False
-        if state["network"].keys() != network.state_dict().keys():
+        shapes = [{key: value.shape for key, value in weights.items()} for weights in (state["network"], network.state_dict())]
+        if shapes[0] != shapes[1]:
             return f"{name}.pt is another network's", False
         words.append(f"{name}: epoch {len(state['history'])}")
     return ", ".join(words), True

@@ -66,6 +66,8 @@ def _multiply_adds(op) -> int:
         return channels * rows * columns * (op.in_shape[1] // op.groups) * op.kernel[0] * op.kernel[1]
     if op.name == "addmm":  # aten::addmm(bias, input, weight)
         return op.args[1][1] * op.args[2][1]
+    if op.name == "mm":  # a linear layer without bias: aten::mm(input, weight)
+        return op.args[0][1] * op.args[1][1]
     return 0
 
 

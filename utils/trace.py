@@ -1,5 +1,5 @@
 """What a network does when it runs: the operations of its forward pass."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 __all__ = ["Operation", "stages", "trace"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """One ATen operation: what ran, whether a module, a function or a method asked for it."""
     name: str
@@ -16,6 +16,7 @@ class Operation:
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     stage: str | None  # the direct child of the network in which it ran
+    source: "Operation | None" = field(default=None, repr=False)  # of a convolution: the one whose output it takes, see `_Recorder`
 
     @property
     def is_conv(self) -> bool:
@@ -29,19 +30,29 @@ class Operation:
 
 
 class _Recorder(TorchDispatchMode):
+    """Records operations, and follows a convolution's output through all that acts on each of its values alone (norm,
+    activation, gate) up to the next convolution. Where two such paths are added, neither goes on.
+    """
+
     def __init__(self):
         super().__init__()
         self.operations, self.stage = [], None
+        self.sources = {}  # id: (tensor, the convolution it comes from); a tensor that is kept keeps its id
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         flat = (item for arg in args for item in (arg if isinstance(arg, (list, tuple)) else (arg,)))  # cat takes a list
-        first = next((item for item in flat if isinstance(item, torch.Tensor)), None)
+        tensors = [item for item in flat if isinstance(item, torch.Tensor)]
+        first = tensors[0] if tensors else None
         result = out[0] if isinstance(out, (tuple, list)) and out else out
         if first is not None and isinstance(result, torch.Tensor):
             plain = tuple(tuple(arg.shape) if isinstance(arg, torch.Tensor) else arg for arg in args)
-            self.operations.append(Operation(func.overloadpacket.__name__, plain, tuple(first.shape),
-                                             tuple(result.shape), self.stage))
+            came_from = self.sources.get(id(first), (None, None))[1]
+            operation = Operation(func.overloadpacket.__name__, plain, tuple(first.shape), tuple(result.shape), self.stage, came_from)
+            self.operations.append(operation)
+            paths = {self.sources[id(item)][1] for item in tensors if id(item) in self.sources and item.shape == result.shape}
+            goes_on = operation if operation.is_conv else paths.pop() if len(paths) == 1 else None
+            self.sources[id(result)] = result, goes_on
         return out
 
 
