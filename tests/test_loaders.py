@@ -263,4 +263,7 @@ def test_a_hole_larger_than_the_image_fills_it():
     hole = steps_of(make_policy(**replace(RECIPES["s7"], hole_prob=1).policy))[-1]
     corners = torch.from_numpy(hole.draw(4, 8, np.random.default_rng(0)))
     filled = hole.apply(torch.zeros(4, 3, 8, 8), corners)
+    hole.p = 0
+    untouched = hole.apply(torch.zeros(4, 3, 8, 8), torch.from_numpy(hole.draw(4, 8, np.random.default_rng(0))))
+    assert not untouched.any()
     assert torch.equal(filled, torch.tensor(hole.fill, dtype=torch.float32).view(1, 3, 1, 1).expand(4, 3, 8, 8))

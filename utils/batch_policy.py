@@ -81,7 +81,7 @@ class Hole:
 
     def draw(self, n: int, side: int, generator) -> np.ndarray:
         corners = np.stack([generator.integers(0, max(0, side - size) + 1, n) for size in (self.height, self.width)], axis=1)
-        corners[generator.random(n) >= self.p] = -side
+        corners[generator.random(n) >= self.p] = -max(self.height, self.width)
         return corners
 
     def apply(self, images: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:

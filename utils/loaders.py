@@ -55,7 +55,7 @@ class Loader:
     """
 
     def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0, num_workers=0, start_method=None):
-        self.data, self.device = data, torch.device(device)
+        self.data, self.policy, self.device = data, policy, torch.device(device)
         self.order = _Order(len(data), batch_size, shuffle=policy is not None, seed=seed)
         self.batches = DataLoader(_Batches(data, policy), sampler=self.order, batch_size=None, num_workers=num_workers,
                                   pin_memory=self.device.type == "cuda",
@@ -84,7 +84,7 @@ class DeviceLoader:
     """
 
     def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0):
-        self.data, self.batch_size, self.device = data, batch_size, torch.device(device)
+        self.data, self.policy, self.batch_size, self.device = data, policy, batch_size, torch.device(device)
         self.steps, self.seed, self.epoch = None if policy is None else steps_of(policy), seed, 0
         images = torch.from_numpy(data.images)
         try:

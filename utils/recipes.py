@@ -5,8 +5,8 @@ from math import inf
 __all__ = ["ADDED_LATER", "NETWORKS", "RECIPES", "Recipe", "get_recipe"]
 
 # What a setting has to lie between; else between 0 and 1.
-LIMITS = dict.fromkeys(("epochs", "batch_size", "images"), (1, inf)) | dict.fromkeys(("lr", "weight_decay", "held_out"), (0, inf)) | {
-    "rotate": (0, 180)}
+LIMITS = dict.fromkeys(("epochs", "batch_size"), (1, inf)) | dict.fromkeys(("lr", "weight_decay", "held_out"), (0, inf)) | {
+    "images": (1, 50_000), "rotate": (0, 180)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class Recipe:
                 words = {bool: "True or False", int: "a whole number"}.get(field.type, "a number")
                 words += "" if kind is bool else f" from {low} up" if high == inf else f" from {low} to {high}"
                 raise ValueError(f"a recipe's {field.name} is {words}, not {value!r}")
+        if self.held_out > self.images // 10:
+            raise ValueError(f"a recipe's held_out is at most a tenth of its {self.images} images, not {self.held_out}")
 
     @property
     def policy(self) -> dict[str, float]:
