@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from models import create_model
 from utils.augment import CIFAR10_MEAN, CIFAR10_STD, A, make_policy
 from utils.data import ImageSet
-from utils.device import amp_dtype, compiled, get_device, machine, memory_format
+from utils.device import compiled, get_device, machine, memory_format
 from utils.loaders import DeviceLoader, Loader
 from utils.recipes import get_recipe
+from utils.train import train_epoch, training_parts
 
 ROUNDS = 8
 
@@ -44,34 +45,27 @@ def usual_loader(data, batch_size, device, *, policy, num_workers):
     """Its batches, moved to the device as they come."""
     batches = DataLoader(UsualDataset(data, policy), batch_size, shuffle=True, num_workers=num_workers,
                          pin_memory=device.type == "cuda")
-    return ((images.to(device, non_blocking=True, memory_format=memory_format(device)), labels.to(device, non_blocking=True))
-            for images, labels in batches)
+    non_blocking = device.type == "cuda"
+    for images, labels in batches:  # a generator: the workers start with its first batch, when the clock runs
+        yield (images.to(device, non_blocking=non_blocking, memory_format=memory_format(device)),
+               labels.to(device, non_blocking=non_blocking))
 
 
-def seconds(batches, device, step=None) -> float:
-    """Time for all batches, each followed by `step`; what the device has still to do is waited for."""
+def only_load(batches) -> None:
+    """Take every batch and do nothing with it."""
+    for _ in batches:
+        pass
+
+
+def seconds(batches, device, use) -> float:
+    """Time that `use` takes for all batches; what the device has still to do is waited for."""
     start = perf_counter()
-    for images, labels in batches:
-        if step:
-            step(images, labels)
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize()
+    use(batches)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return perf_counter() - start
-
-
-def training_step(network, forward, device):
-    """A function that takes a step with a batch; `forward` is the network or its compiled form."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
-    dtype = amp_dtype(device)
-
-    def step(images, labels):
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            logits = forward(images)
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(logits.float(), labels).backward()
-        optimizer.step()
-
-    return step
 
 
 def main(arguments=None) -> dict[str, float]:
@@ -96,25 +90,32 @@ def main(arguments=None) -> dict[str, float]:
 
     on_device = DeviceLoader(noise, size, device, policy=policy)
     there = [next(iter(DeviceLoader(noise, size, device)))] * len(on_device)
-    network, other = (create_model("s7").to(device, memory_format=memory_format(device)).train() for _ in range(2))
-    forward, step = compiled(other, there[0][0]), training_step(network, network, device)
+    parts, others = (training_parts(create_model("s7"), recipe, device, steps=10**6) for _ in range(2))  # two networks
+    forward = compiled(others["network"], there[0][0])
+
+    def learn(batches):
+        train_epoch(batches, F.cross_entropy, device, parts["network"], **parts)
+
+    def learn_compiled(batches):
+        train_epoch(batches, F.cross_entropy, device, forward, **others)
+
     rows = {
-        "(a) albumentations, written the usual way": (usual, None),
-        "(b) albumentations, this repository's": (ours, None),
-        "(c) the same policy on the device": (lambda: on_device, None),
-        "(d) the network alone, batch already there": (lambda: there, step),
-        "    training with (a)": (usual, step),
-        "    training with (b)": (ours, step),
-        "    training with (c)": (lambda: on_device, step),
+        "(a) albumentations, written the usual way": (usual, only_load),
+        "(b) albumentations, this repository's": (ours, only_load),
+        "(c) the same policy on the device": (lambda: on_device, only_load),
+        "(d) the network alone, batch already there": (lambda: there, learn),
+        "    training with (a)": (usual, learn),
+        "    training with (b)": (ours, learn),
+        "    training with (c)": (lambda: on_device, learn),
     }
-    if forward is not other:
-        rows["    training with (c), torch.compile"] = lambda: on_device, training_step(other, forward, device)
-    for _, then in rows.values():  # the first steps choose kernels
-        seconds(there[:3], device, then)
+    if forward is not others["network"]:
+        rows["    training with (c), torch.compile"] = lambda: on_device, learn_compiled
+    for _, use in rows.values():  # the first steps choose kernels
+        seconds(there[:3], device, use)
     best = dict.fromkeys(rows, float("inf"))
     for _ in range(ROUNDS):
-        for name, (batches, then) in rows.items():
-            best[name] = min(best[name], seconds(batches(), device, then))
+        for name, (batches, use) in rows.items():
+            best[name] = min(best[name], seconds(batches(), device, use))
     speed = {name: n / time for name, time in best.items()}
     usual_speed, alone = list(speed.values())[0], list(speed.values())[3]
     print("   ".join(f"{key} {value}" for key, value in machine(device).items()) + f"   workers {args.workers}")

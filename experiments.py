@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Studies: every variant with every seed through train.py, one line of JSON for each finished run.
 
-``python experiments.py analysis --seeds 0 1 2`` goes on where it was stopped, in the middle of a run or between two. On a GPU
-several share it: one such command for each seed, side by side.
+``python experiments.py analysis --seeds 0 1 2`` goes on where it was stopped, in the middle of a run or between two. What is recorded
+is not run again: to repeat the recorded runs, write elsewhere, with ``--records runs/analysis.jsonl``. Where the data lie already,
+several may share a GPU: one such command for each seed, side by side.
 """
 import argparse
 import sys
@@ -91,6 +92,7 @@ def main(arguments=None) -> None:
     for seed in args.seeds:
         for name in names:
             if (name, seed) in done:
+                print(f"{name}, seed {seed}: in {path} already; --records names another file")
                 continue
             print(f"\n{name}, seed {seed}", flush=True)
             variant, epochs = study.variants[name], recipes[name].epochs
@@ -103,6 +105,7 @@ def main(arguments=None) -> None:
                     "--out", str(run_dir), "--resume"])
             except FloatingPointError as error:  # the other runs do not depend on it
                 failed.append(f"{name}, seed {seed}: {error}")
+                print(failed[-1], file=sys.stderr)
                 continue
             if len(history) < epochs:
                 return  # stopped; train.py has said so

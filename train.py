@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The notebook's training without the notebook: ``python train.py --model s7 --recipe s7 --out runs/s7``."""
+"""The notebook's training without the notebook: ``python train.py --recipe s7 --seed 0 --resume``."""
 import argparse
 import ast
 import shlex
@@ -55,6 +55,8 @@ def main(arguments=None) -> list[dict]:
     flags = dict(args.flags)
     settings = dict(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
     recipe, device = get_recipe(args.recipe, **settings), get_device(args.device)
+    if args.ship and (flags or recipe.images < 50_000):
+        raise ValueError("--ship takes no --flags, and a recipe with all 50,000 images")
     model = args.model or NETWORKS[args.recipe]
     name = "-".join([model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
     out = args.out or Path("runs") / name

@@ -118,8 +118,8 @@ def runner(images, tmp_path, monkeypatch):
     """experiments.main on noise; it returns how many epochs it trained."""
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
     monkeypatch.setattr(train, "load_cifar10", lambda root: (ten, ten))
-    real, trained = loop._epoch, []
-    monkeypatch.setattr(loop, "_epoch", lambda *args, **kwargs: trained.append(real(*args, **kwargs)) or trained[-1])
+    real, trained = loop.train_epoch, []
+    monkeypatch.setattr(loop, "train_epoch", lambda *args, **kwargs: trained.append(real(*args, **kwargs)) or trained[-1])
 
     def call(*more):
         trained.clear()
@@ -132,7 +132,7 @@ def runner(images, tmp_path, monkeypatch):
     return call
 
 
-def test_the_runner_writes_one_line_a_run_and_repeats_nothing(runner):
+def test_the_runner_writes_one_line_a_run_and_repeats_nothing(runner, capsys):
     assert runner() == 4
     records, left_out = runner.read()
     assert not left_out and [entry["variant"] for entry in records] == ["s7", "no dilation"]
@@ -142,7 +142,9 @@ def test_the_runner_writes_one_line_a_run_and_repeats_nothing(runner):
     assert first["machine"]["torch"] == torch.__version__ and first["seconds"] >= 0
     assert "--flags dilation=False" in records[1]["command"]
     text = runner.path.read_text()
+    capsys.readouterr()
     assert runner() == 0 and runner.path.read_text() == text
+    assert f"no dilation, seed 0: in {runner.path} already; --records names another file" in capsys.readouterr().out
     assert runner("--seeds", "0", "1", "1") == 4 and len(runner.path.read_text().splitlines()) == 4  # a seed named twice is one run
 
 
@@ -178,7 +180,7 @@ def test_a_run_finished_but_not_recorded_is_only_recorded(runner):
     assert json.loads(runner.path.read_text().splitlines()[-1]) == json.loads(kept[1])
 
 
-def test_a_run_that_diverges_does_not_keep_the_others_from_running(runner, monkeypatch):
+def test_a_run_that_diverges_does_not_keep_the_others_from_running(runner, monkeypatch, capsys):
     real = train.train
 
     def diverging(network, *args, about, **kwargs):
@@ -190,6 +192,7 @@ def test_a_run_that_diverges_does_not_keep_the_others_from_running(runner, monke
     with pytest.raises(FloatingPointError, match="s7, seed 0: the loss is nan"):
         runner()
     assert [entry["variant"] for entry in runner.read()[0]] == ["no dilation"]
+    assert "s7, seed 0: the loss is nan" in capsys.readouterr().err  # at once, whatever becomes of the others
 
 
 @pytest.mark.parametrize("study", experiments.STUDIES.values())

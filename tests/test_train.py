@@ -18,8 +18,9 @@ from models import create_model, list_models
 from utils.checkpoint import load_checkpoint, save_checkpoint, ship
 from utils.device import amp_dtype, get_device
 from utils.loaders import Loader, make_loaders
+from utils.plot import caption
 from utils.recipes import NETWORKS, RECIPES, get_recipe
-from utils.train import Mirrored, _epoch, evaluate, predict, print_row, train
+from utils.train import Mirrored, evaluate, predict, print_row, train, train_epoch, training_parts
 
 RECIPE = replace(RECIPES["quick"], epochs=3, batch_size=16, lr=0.05, held_out=6)
 CPU = torch.device("cpu")
@@ -238,25 +239,30 @@ def test_the_printed_line(images, tmp_path, capsys):
 
 def training_epoch(images, device):
     """One epoch's steps with the policy on the device, as a function of the batches; and those batches."""
-    network = tiny().to(device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
-    parts = {"network": network, "optimizer": optimizer, "schedule": torch.optim.lr_scheduler.ConstantLR(optimizer),
-             "scaler": torch.amp.GradScaler(device.type, enabled=False)}
+    parts = training_parts(tiny(), RECIPE, device, steps=100)
     loader = make_loaders(images, images, replace(RECIPE, on_device=True), device, seed=0)[0]
-    return lambda batches: _epoch(batches, F.cross_entropy, device, network, **parts), loader
+    return lambda batches: train_epoch(batches, F.cross_entropy, device, parts["network"], **parts), loader
 
 
-def test_no_item_is_read_from_the_device_inside_an_epoch(images):
+def test_no_item_is_read_from_the_device_inside_an_epoch(images, monkeypatch):
     class Watched(TorchDispatchMode):  # for each of these, Python waits until a GPU has come so far
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-            assert operation._schema.name.removeprefix("aten::") not in ("_local_scalar_dense", "equal", "nonzero", "masked_select")
+            name = operation._schema.name.removeprefix("aten::")
+            mask = name == "index" and any(index is not None and index.dtype is torch.bool for index in args[1])
+            assert not mask and name not in ("_local_scalar_dense", "equal", "nonzero", "masked_select")
             return operation(*args, **kwargs or {})
 
+    def waits(*args, **kwargs):
+        raise AssertionError("this waits for the device")
+
     steps, loader = training_epoch(images, CPU)
-    with Watched():
+    with Watched(), monkeypatch.context() as patched:
+        for method in ("cpu", "item", "numpy", "tolist"):  # on the CPU some of them pass the dispatcher by
+            patched.setattr(torch.Tensor, method, waits)
         totals = steps(loader)
-        with pytest.raises(AssertionError):
-            totals[0].item()
+        for wait in (lambda: totals[0].item(), lambda: bool(totals[0] > 0), lambda: totals[totals > 0], totals.tolist, totals.cpu):
+            with pytest.raises(AssertionError):
+                wait()
     assert totals[2] == len(loader.data)
 
 
@@ -285,13 +291,19 @@ def test_every_step_goes_through_the_compiled_network(images, tmp_path, monkeypa
     plain, history = run(images, tmp_path / "plain")
     network, repeated = run(images, tmp_path / "compiled", compile=True)
     assert same(plain, network) and figures(history) == figures(repeated)  # the trial leaves no trace
-    assert len(steps) == 1 + 3 * 4 and len(set(steps)) == 2  # the trial, three epochs of four batches; the last one is smaller
+    assert len(steps) == 2 + 3 * 4 and len(set(steps)) == 2  # two trials, three epochs of four batches; the last one is smaller
     run(images, tmp_path / "compiled", compile=True)
-    assert len(steps) == 1 + 3 * 4  # nothing is left to do in a finished run
+    assert len(steps) == 2 + 3 * 4  # nothing is left to do in a finished run
 
 
-def test_a_compiler_that_is_missing_is_one_sentence(images, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("works", [0, 1])  # so many times: the last batch of an epoch is compiled for itself
+def test_a_compiler_that_is_missing_is_one_sentence(images, tmp_path, monkeypatch, capsys, works):
+    tries = []
+
     def backend(graph, inputs):
+        tries.append(graph)
+        if len(tries) <= works:
+            return graph
         raise RuntimeError("no C++ compiler\nand a page of other things")
 
     compile_with(monkeypatch, backend)
@@ -331,11 +343,31 @@ def test_recipes():
 @pytest.mark.parametrize("setting, words", [
     ({"epochs": 2.5}, "a whole number from 1 up"), ({"batch_size": 0}, "a whole number from 1 up"),
     ({"held_out": -1}, "a whole number from 0 up"), ({"lr": "x"}, "a number from 0 up"), ({"lr": float("nan")}, "a number from 0 up"),
-    ({"hole_prob": 2}, "a number from 0 to 1"), ({"rotate": 200}, "a number from 0 to 180"), ({"on_device": 1}, "True or False")])
+    ({"images": 60_000}, "a whole number from 1 to 50000"), ({"hole_prob": 2}, "a number from 0 to 1"), ({"rotate": 200}, "a number from 0 to 180"), ({"on_device": 1}, "True or False")])
 def test_settings_of_no_sense(setting, words):
     ((name, value),) = setting.items()
     with pytest.raises(ValueError, match=f"a recipe's {name} is {words}, not {value!r}"):
         get_recipe("quick", **setting)
+
+
+def test_at_most_a_tenth_is_held_out():
+    with pytest.raises(ValueError, match="held_out is at most a tenth of its 6000 images, not 601"):
+        get_recipe("quick", held_out=601)
+
+
+def test_a_run_of_four_steps(images, tmp_path):
+    assert len(run(images, tmp_path, recipe=replace(RECIPE, epochs=1))[1]) == 1
+
+
+def test_every_call_that_had_a_part_in_a_run_is_named(images, tmp_path, monkeypatch):
+    run(images, tmp_path, criterion=After(6, KeyboardInterrupt()))
+    first = load_checkpoint(tmp_path / "last.pt")["about"]
+    assert "calls" not in first
+    monkeypatch.setattr("utils.train.machine", lambda device: first["machine"] | {"device": "another"})
+    _, history = run(images, tmp_path)
+    about = load_checkpoint(tmp_path / "last.pt")["about"]
+    assert [call["machine"]["device"] for call in about["calls"]] == [first["machine"]["device"], "another"]
+    assert "(the last of 2 calls)" in caption(about | {"model": "s7", "dataset": "noise", "command": "python train.py"}, history)
 
 
 @pytest.mark.parametrize("on_device", [False, True])
@@ -366,6 +398,9 @@ def call(*arguments, **environment):
     (["--set", "rate=0.1"], "a recipe has no setting rate; it has: epochs, batch_size, lr"),
     (["--epochs", "0"], "a recipe's epochs is a whole number from 1 up, not 0"),
     (["--device", "tpu"], "there is no device 'tpu'"),
+    (["--flags", "width=1e999"], "'s7' can't be built with {'width': inf}"),
+    (["--flags", "width=0.7", "--ship"], "--ship takes no --flags"),
+    (["--recipe", "quick", "--ship"], "a recipe with all 50,000 images"),
     (["--root", "/nowhere"], "/nowhere holds no cifar-10-batches-py"),
 ])
 def test_bad_arguments_are_one_sentence(arguments, words, tmp_path):

@@ -42,16 +42,18 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def compiled(network: nn.Module, images: torch.Tensor) -> nn.Module:
+def compiled(network: nn.Module, images: torch.Tensor, rest=0) -> nn.Module:
     """`torch.compile`'s form of a network, or the network itself, after one printed sentence, where that fails.
 
-    It is tried on a training step with `images` (N, 3, H, W); weights and running statistics stay as they were.
+    It is tried on a training step with `images` (N, 3, H, W), and on one with the first `rest` of them if an epoch ends with so
+    small a batch; weights and running statistics stay as they were.
     """
     state, dtype = copy.deepcopy(network.state_dict()), amp_dtype(images.device)
     try:
         forward = torch.compile(network.train(), dynamic=False)  # a smaller last batch gets code of its own, not one for all
-        with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
-            forward(images).float().sum().backward()
+        for batch in (images, images[:rest]) if rest else (images,):
+            with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
+                forward(batch).float().sum().backward()
         return forward
     except Exception as error:  # a missing C++ compiler, an old GPU, an operation that is not known: all the same to the reader
         print(f"torch.compile does not work here ({type(error).__name__}: {shorten(str(error), 200)}): going on without it",

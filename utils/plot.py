@@ -21,7 +21,8 @@ def caption(about: dict, history: list[dict]) -> str:
     machine = about["machine"]
     seconds = sum(row["seconds"] for row in history)
     return (f"{about['dataset']} · {about['model']} · {len(history)} epochs · seed {about['seed']} · {machine['device']}, "
-            f"{machine['precision']} · {seconds / 60:.0f} min · torch {machine['torch']}\n{about['command']}")
+            f"{machine['precision']} · {seconds / 60:.0f} min · torch {machine['torch']}\n{about['command']}"
+            + (f" (the last of {len(about['calls'])} calls)" if "calls" in about else ""))
 
 
 def _figure(width: float, height: float, title: str, note: str, rows=1, columns=1):
@@ -127,7 +128,7 @@ def plot_sizes(groups: dict, title: str, *, most: int, least: float, note="", pa
         _, sizes, accuracies = zip(*points)
         ax.plot(sizes, accuracies, "osD^v"[i % 5], color=PALETTE[i % 5], markersize=8, linestyle="none", label=group)
         # Each group has a place of its own for its names: neighbours are of different groups.
-        place = ({"xytext": (-6, 1), "ha": "right", "va": "top"}, {"xytext": (5, 7), "ha": "right", "va": "bottom"},
+        place = ({"xytext": (-7, 0), "ha": "right", "va": "center"}, {"xytext": (7, 0), "ha": "left", "va": "center"},
                  {"xytext": (0, 8), "ha": "center", "va": "bottom"})[i % 3]
         for name, size, accuracy in points:
             ax.annotate(name, (size, accuracy), textcoords="offset points", fontsize=8, **place)
@@ -168,12 +169,12 @@ def plot_fields(fields, titles, receptive_fields, title: str, *, halves=None, im
         side = len(field)
         # A field's rim is faint: colours by the square root leave it to be seen.
         shown = ax.imshow(field, cmap="cividis", norm=PowerNorm(0.5, 0, 1), extent=(-side / 2, side / 2) * 2)
-        for length, style in ((reach, "-"), (half, ":"), (image_side, "--")):
+        for length, style, colour in ((reach, "-", "white"), (half, ":", ORANGE), (image_side, "--", "white")):
             if length:
-                square = Rectangle((-length / 2, -length / 2), length, length, fill=False, color="white", linestyle=style)
+                square = Rectangle((-length / 2, -length / 2), length, length, fill=False, color=colour, linestyle=style)
                 square.set_path_effects([withStroke(linewidth=2.5, foreground="black")])  # seen on bright and on dark
                 ax.add_patch(square)
         ax.set_title(words, fontsize=10)
         ax.set_xlabel("pixels from the middle", fontsize=8)
-    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient (largest: 1)\ncolours by the square root")
+    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient, the largest as 1 (colours by its square root)")
     return _save(fig, path)

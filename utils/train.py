@@ -14,7 +14,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .device import amp_dtype, compiled, machine, memory_format
 from .recipes import ADDED_LATER, Recipe
 
-__all__ = ["Mirrored", "evaluate", "predict", "print_row", "train"]
+__all__ = ["Mirrored", "evaluate", "predict", "print_row", "train", "train_epoch", "training_parts"]
 
 WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then a cosine to nothing
 PROGRESS = "TQDM_DISABLE" not in os.environ  # tqdm's own switch, which its bar for notebooks does not heed
@@ -27,9 +27,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
     taken from them while the weights move, the loss as `criterion` has it; elsewhere it is cross-entropy. The held-out
     images alone choose best.pt; the test set is watched and chooses nothing. `about` (plain values) says what is trained,
-    for the checkpoint; `on_epoch` gets each row, also the rows that a resumed run brings along; `progress` shows a bar for
-    each epoch. With `compile` training steps go through `torch.compile`, if this machine can; no epoch's
-    seconds hold the time that its trial takes, but the first one's hold the compilation for a smaller last batch.
+    for the checkpoint, which also names every call and machine that had a part in the run; `on_epoch` gets each row, also the rows that a resumed run brings along; `progress` shows a bar for
+    each epoch. With `compile` training steps go through `torch.compile`, if this machine can; no epoch's seconds hold the time
+    that this takes.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
@@ -38,29 +38,24 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     """
     run_dir, (train_loader, val_loader, test_loader) = Path(run_dir), loaders
     initial = copy.deepcopy(network.state_dict())
-    network.to(device, memory_format=memory_format(device))
-    scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype(device) is torch.float16)
-    # A fused step would fill its momentum from gradients that the scaler is about to reject; None chooses another fast one.
-    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=0.9, nesterov=True,
-                                weight_decay=recipe.weight_decay, fused=None if scaler.is_enabled() else True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, total_steps=recipe.epochs * len(train_loader) + 1, pct_start=WARM_UP, div_factor=10,
-        final_div_factor=1000, cycle_momentum=False)
+    parts = training_parts(network, recipe, device, steps=recipe.epochs * len(train_loader))
     about = {**about, "seed": seed, "recipe": asdict(recipe), "machine": machine(device)}
-    parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
     history = _restore(run_dir / "last.pt", parts, about) if (run_dir / "last.pt").exists() else []
     for row in history:
         on_epoch(row, recipe.epochs)
     try:
         unfinished = len(history) < recipe.epochs
-        forward = compiled(network, next(iter(train_loader))[0]) if compile and unfinished else network
+        forward = network
+        if compile and unfinished:
+            images = next(iter(train_loader))[0]
+            forward = compiled(network, images, rest=len(train_loader.data) % len(images))
         for epoch in range(len(history), recipe.epochs):
-            start, rate = perf_counter(), optimizer.param_groups[0]["lr"]
+            start, rate = perf_counter(), parts["optimizer"].param_groups[0]["lr"]
             torch.manual_seed(1000 * seed + epoch)  # for networks with dropout; a resumed epoch draws the same
             train_loader.set_epoch(epoch)
             title = f"epoch {epoch + 1}/{recipe.epochs}"
             batches = tqdm(train_loader, desc=title, leave=False) if progress else train_loader
-            row = {"epoch": epoch + 1, "lr": rate} | _measure("train", _epoch(batches, criterion, device, forward, **parts))
+            row = {"epoch": epoch + 1, "lr": rate} | _measure("train", train_epoch(batches, criterion, device, forward, **parts))
             if not row["train_loss"] < float("inf"):
                 raise FloatingPointError(f"the loss is {row['train_loss']} in epoch {epoch + 1}, which began at a learning "
                                          f"rate of {rate:.3g} (peak {recipe.lr:g}); start again with a lower one")
@@ -87,9 +82,22 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     return history
 
 
-def _epoch(batches, criterion, device, forward, network, optimizer, schedule, scaler) -> torch.Tensor:
-    """One pass with a step for each batch; see `evaluate` for what comes back. Nothing here waits for the
-    device, but float16's scaler, once a step.
+def training_parts(network: nn.Module, recipe: Recipe, device, steps: int) -> dict:
+    """The network, moved to the device, and its optimizer, schedule (for so many steps) and gradient scaler."""
+    network.to(device, memory_format=memory_format(device))
+    scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype(device) is torch.float16)
+    # A fused step would fill its momentum from gradients that the scaler is about to reject; None chooses another fast one.
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=0.9, nesterov=True,
+                                weight_decay=recipe.weight_decay, fused=None if scaler.is_enabled() else True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.lr, total_steps=max(6, steps + 1),  # 5 would end the warm-up at step 0: a division by zero
+        pct_start=WARM_UP, div_factor=10, final_div_factor=1000, cycle_momentum=False)
+    return {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+
+
+def train_epoch(batches, criterion, device, forward, network, optimizer, schedule, scaler) -> torch.Tensor:
+    """One pass with a step for each batch (images, labels); see `evaluate` for what comes back. `forward` is the network or its
+    compiled form. Nothing here waits for the device, but float16's scaler, once a step.
     """
     network.train()
     totals = torch.zeros(3, device=device)
@@ -111,7 +119,7 @@ def _epoch(batches, criterion, device, forward, network, optimizer, schedule, sc
 def evaluate(network: nn.Module, loader, criterion=F.cross_entropy) -> torch.Tensor:
     """Sums over all images of (loss, correct, 1), shape (3,): a smaller last batch weighs what it should.
 
-    In eval mode and float32, so that machines with other half-width types agree.
+    In eval mode and without autocast, so that machines with other half-width types agree.
     """
     network.eval()
     totals = 0
@@ -154,9 +162,12 @@ def _measure(name: str, totals: torch.Tensor) -> dict[str, float]:
 
 
 def _restore(path: Path, parts: dict, about: dict) -> list[dict]:
-    """Put a checkpoint's states into `parts` and return its history; refuse a checkpoint of something else."""
+    """Put a checkpoint's states into `parts` and return its history; refuse a checkpoint of something else.
+
+    `about` gets a list of "calls", command and machine, where this one is not the only one that has a part in the run.
+    """
     state = load_checkpoint(path)
-    for key in sorted((about.keys() | state["about"].keys()) - {"machine", "command"}):
+    for key in sorted((about.keys() | state["about"].keys()) - {"machine", "command", "calls"}):
         theirs, ours = state["about"].get(key), about.get(key)
         if key == "recipe":  # only what differs
             theirs = ADDED_LATER | theirs
@@ -176,7 +187,15 @@ def _restore(path: Path, parts: dict, about: dict) -> list[dict]:
     for weight, past in parts["optimizer"].state.items():  # a device with another memory format may have written it
         if past.get("momentum_buffer") is not None:
             past["momentum_buffer"] = torch.empty_like(weight).copy_(past["momentum_buffer"])
+    calls = state["about"].get("calls", [_call(state["about"])])
+    calls = calls if _call(about) in calls else [*calls, _call(about)]
+    if len(calls) > 1:
+        about["calls"] = calls
     return state["history"]
+
+
+def _call(about: dict) -> dict:
+    return {key: about.get(key) for key in ("command", "machine")}
 
 
 def print_row(row: dict, epochs: int) -> None:
