@@ -90,7 +90,7 @@ def main(arguments=None) -> dict[str, float]:
 
     on_device = DeviceLoader(noise, size, device, policy=policy)
     there = [next(iter(DeviceLoader(noise, size, device)))] * len(on_device)
-    parts, others = (training_parts(create_model("s7"), recipe, device, steps=10**6) for _ in range(2))  # two networks
+    parts, others = (training_parts(create_model("s7"), recipe, device, steps=10**6) for _ in range(2))  # more than all rounds take
     forward = compiled(others["network"], there[0][0])
 
     def learn(batches):

@@ -56,7 +56,7 @@ def main(arguments=None) -> list[dict]:
     settings = dict(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
     recipe, device = get_recipe(args.recipe, **settings), get_device(args.device)
     if args.ship and (flags or recipe.images < 50_000):
-        raise ValueError("--ship takes no --flags, and a recipe with all 50,000 images")
+        raise ValueError("--ship takes no --flags and needs a recipe with all 50,000 images")
     model = args.model or NETWORKS[args.recipe]
     name = "-".join([model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
     out = args.out or Path("runs") / name

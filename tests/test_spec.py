@@ -73,7 +73,7 @@ def test_depthwise_without_its_pointwise():
 def test_what_makes_a_convolution_separable_is_the_way_of_the_data(separable):
     class Gated(SeparableConv):  # its pointwise convolution runs right behind the depthwise one, whatever it takes
         def forward(self, x):
-            wide = self.depthwise(x)
+            wide = F.layer_norm(self.depthwise(x).permute(0, 2, 3, 1), (8,)).permute(0, 3, 1, 2)
             gate = wide.mean((2, 3), keepdim=True).sigmoid()
             return self.pointwise(wide * gate) if separable else wide + self.pointwise(x)
 

@@ -33,7 +33,7 @@ class Recipe:
                 words = {bool: "True or False", int: "a whole number"}.get(field.type, "a number")
                 words += "" if kind is bool else f" from {low} up" if high == inf else f" from {low} to {high}"
                 raise ValueError(f"a recipe's {field.name} is {words}, not {value!r}")
-        if self.held_out > self.images // 10:
+        if self.held_out > self.images // 10:  # `split` holds out no more, and a record names what the run did use
             raise ValueError(f"a recipe's held_out is at most a tenth of its {self.images} images, not {self.held_out}")
 
     @property

@@ -110,8 +110,9 @@ def _subsamples(op: Operation) -> bool:
         return False
     if "pool" in op.name:
         return True
-    crops = op.name == "constant_pad_nd" or op.name == "slice" and (len(op.args) < 5 or op.args[4] == 1)
-    return (len(op.out_shape) == 4 and op.in_shape[0] == op.out_shape[0] and not crops
+    skips_none = (op.name in ("constant_pad_nd", "permute", "transpose")  # a crop, or axes in another order
+                  or op.name == "slice" and (len(op.args) < 5 or op.args[4] == 1))
+    return (len(op.out_shape) == 4 and op.in_shape[0] == op.out_shape[0] and not skips_none
             and op.out_shape[2] * op.out_shape[3] < op.in_shape[2] * op.in_shape[3])
 
 

@@ -16,7 +16,7 @@ class Operation:
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     stage: str | None  # the direct child of the network in which it ran
-    source: "Operation | None" = field(default=None, repr=False)  # of a convolution: the one whose output it takes, see `_Recorder`
+    source: "Operation | None" = field(default=None, repr=False)  # the convolution whose output it takes, see `_Recorder`
 
     @property
     def is_conv(self) -> bool:
@@ -30,8 +30,8 @@ class Operation:
 
 
 class _Recorder(TorchDispatchMode):
-    """Records operations, and follows a convolution's output through all that acts on each of its values alone (norm,
-    activation, gate) up to the next convolution. Where two such paths are added, neither goes on.
+    """Records operations, and follows a convolution's output through all that keeps the number of its values (norm, activation,
+    gate) up to the next convolution. Where two such paths are added, neither goes on.
     """
 
     def __init__(self):
@@ -50,7 +50,7 @@ class _Recorder(TorchDispatchMode):
             came_from = self.sources.get(id(first), (None, None))[1]
             operation = Operation(func.overloadpacket.__name__, plain, tuple(first.shape), tuple(result.shape), self.stage, came_from)
             self.operations.append(operation)
-            paths = {self.sources[id(item)][1] for item in tensors if id(item) in self.sources and item.shape == result.shape}
+            paths = {self.sources[id(item)][1] for item in tensors if id(item) in self.sources and item.numel() == result.numel()}
             goes_on = operation if operation.is_conv else paths.pop() if len(paths) == 1 else None
             self.sources[id(result)] = result, goes_on
         return out

@@ -27,9 +27,9 @@ def train(network: nn.Module, loaders, recipe: Recipe, run_dir, *, device, seed:
     `loaders` are (training, held-out or None, test); training batches come augmented, and train_loss and train_acc are
     taken from them while the weights move, the loss as `criterion` has it; elsewhere it is cross-entropy. The held-out
     images alone choose best.pt; the test set is watched and chooses nothing. `about` (plain values) says what is trained,
-    for the checkpoint, which also names every call and machine that had a part in the run; `on_epoch` gets each row, also the rows that a resumed run brings along; `progress` shows a bar for
-    each epoch. With `compile` training steps go through `torch.compile`, if this machine can; no epoch's seconds hold the time
-    that this takes.
+    for the checkpoint, which also names every call and machine that had a part in the run; `on_epoch` gets each row, also the
+    rows that a resumed run brings along; `progress` shows a bar for each epoch. With `compile` training steps go through
+    `torch.compile`, if this machine can; no epoch's seconds hold the time that compiling takes.
 
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies already, the run goes
     on behind it, or shows its history if it is finished. Ctrl-C gives the last whole epoch's weights and history back.
