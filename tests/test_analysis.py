@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import ANALYSIS, CLAIMS, FAST, TRIALS
+from experiments import ANALYSIS, CLAIMS, FAST, LONG, TRIALS
 from models import create_model, model_card
 from utils.augment import make_policy
 from utils.recipes import RECIPES
@@ -74,6 +74,14 @@ def test_readme_and_notebook_give_the_best_recipes_accuracies():
     assert any(line.startswith(mirrored.capitalize()) for line in README.splitlines())
     sheet = spec_sheet(create_model("s7_deep"), make_policy(**RECIPES["best"].policy), accuracy=card["test_accuracy"])
     assert sheet.passed, str(sheet)
+
+
+def test_readme_gives_the_figures_of_the_run_before_the_best():
+    (record,), left_out = read_records(LONG.records, LONG.recipes())
+    paragraph = README[README.index("**What bought the accuracy.**"):].split("\n\n")[0]
+    assert not left_out and f"{record['epochs']} epochs" in paragraph
+    assert f"{record['test_accuracy']:.2%}" in paragraph and f"{record['train_accuracy']:.2%}" in paragraph
+    assert f"{model_card('s7_deep')['history'][-1]['train_acc']:.2%}" in paragraph
 
 
 def test_readme_gives_the_fields_of_the_notebook():

@@ -50,7 +50,7 @@ RECIPES = {
     "s7_dilated": Recipe(epochs=16, lr=0.4, weight_decay=2e-4),
     "analysis":   Recipe(epochs=5,  lr=0.4, weight_decay=2e-4, on_device=True),  # each variant with each seed
     "fast":       Recipe(epochs=8,  lr=0.4, weight_decay=2e-4, held_out=0, ssr_prob=0.25, hole_prob=0.25, on_device=True),  # all images train: no best.pt
-    "best":       Recipe(epochs=36, lr=0.4, weight_decay=2e-4, held_out=0, ssr_prob=0.25, hole_prob=0.25, on_device=True),
+    "best":       Recipe(epochs=90, lr=0.4, weight_decay=2e-4, held_out=0, on_device=True),
     "tutorial":   Recipe(epochs=1,  lr=0.01, ssr_prob=0.0, hole_prob=0.0),
     "quick":      Recipe(epochs=3,  lr=0.1, batch_size=32, images=6000, held_out=600),
 }
