@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast images come and how fast they are learnt from, on this machine: ``make bench``.
 
-Noise takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured in each of eight
+Noise takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured in each of some
 rounds, and its fastest round counts: what else the machine does can only slow a row down. A round is a short epoch: workers
 start in it, as they do in each epoch.
 """
@@ -23,9 +23,6 @@ from utils.device import compiled, get_device, machine, memory_format
 from utils.loaders import DeviceLoader, Loader
 from utils.recipes import get_recipe
 from utils.train import train_epoch, training_parts
-
-ROUNDS = 8
-
 
 class UsualDataset(Dataset):
     """The way that tutorials write it: each image goes through albumentations, Normalize and ToTensorV2 by itself."""
@@ -73,6 +70,7 @@ def main(arguments=None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=3200,
                         help="in each round of each row, rounded up to whole batches (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the DataLoaders (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     args = parser.parse_args(arguments)
@@ -113,7 +111,7 @@ def main(arguments=None) -> dict[str, float]:
     for _, use in rows.values():  # the first steps choose kernels
         seconds(there[:3], device, use)
     best = dict.fromkeys(rows, float("inf"))
-    for _ in range(ROUNDS):
+    for _ in range(max(1, args.rounds)):
         for name, (batches, use) in rows.items():
             best[name] = min(best[name], seconds(batches(), device, use))
     speed = {name: n / time for name, time in best.items()}

@@ -176,5 +176,5 @@ def plot_fields(fields, titles, receptive_fields, title: str, *, halves=None, im
                 ax.add_patch(square)
         ax.set_title(words, fontsize=10)
         ax.set_xlabel("pixels from the middle", fontsize=8)
-    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient, the largest as 1 (colours by its square root)")
+    fig.colorbar(shown, ax=axes, shrink=0.6, label="mean gradient, the largest as 1\n(colours by its square root)")
     return _save(fig, path)
