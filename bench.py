@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast images come and how fast they are learnt from, on this machine: ``make bench``.
 
-Noise takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured in each of some
+Noise takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured in each of several
 rounds, and its fastest round counts: what else the machine does can only slow a row down. A round is a short epoch: workers
 start in it, as they do in each epoch.
 """
