@@ -17,8 +17,3 @@ def s7(pretrained=False, **flags):
 def s7_dilated(pretrained=False, **flags):
     """C1 C2 C3 C4 O without stride and without pooling; input (N, 3, H, W), output (N, 10) logits."""
     return _create_model("s7_dilated", pretrained, **flags)
-
-
-def s7_deep(pretrained=False, **flags):
-    """`s7` with more operations on maps of 16×16; input (N, 3, H, W), output (N, 10) logits."""
-    return _create_model("s7_deep", pretrained, **flags)

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from .s7 import S7
-from .s7_deep import S7Deep
 from .s7_dilated import S7Dilated
+from .teacher import Teacher
 from .tutorial import Tutorial
 
-__all__ = ["S7", "S7Deep", "S7Dilated", "Tutorial", "create_model", "list_models", "model_card"]
+__all__ = ["S7", "S7Dilated", "Teacher", "Tutorial", "create_model", "list_models", "model_card"]
 
-MODELS = {"tutorial": Tutorial, "s7": S7, "s7_dilated": S7Dilated, "s7_deep": S7Deep}
+MODELS = {"tutorial": Tutorial, "s7": S7, "s7_dilated": S7Dilated, "teacher": Teacher}
 WEIGHTS = Path(__file__).parent / "weights"
 
 

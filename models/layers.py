@@ -1,29 +1,36 @@
-"""The three bricks of the networks. Shapes are (N, C, H, W)."""
-from functools import partial
-
+"""The building blocks of the networks. Shapes are (N, C, H, W)."""
 import torch
 from torch import nn
 
-__all__ = ["ConvNormAct", "SeparableConv", "Residual", "check_images"]
-
-ReLU = partial(nn.ReLU, inplace=True)
+__all__ = ["ConvNormAct", "Head", "Residual", "ResidualPair", "SeparableConv", "check_images"]
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution → batch norm → activation (None: none); padded so that stride 1 keeps H and W.
+    """Convolution → batch norm → SiLU; padded so that stride 1 keeps H and W.
 
-    Unpadded (``padded=False``) it takes dilation·(kernel_size − 1) from H and from W.
+    Unpadded (``padded=False``) it takes dilation·(kernel_size − 1) from H and from W; ``act=False`` leaves SiLU out.
+    SiLU is smooth and not flat below 0 (Elfwing et al. 2018, https://arxiv.org/abs/1702.03118).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size=3, *, stride=1, dilation=1, groups=1,
-                 padded=True, act=ReLU):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        padded: bool = True,
+        act: bool = True,
+    ):
         super().__init__()
         padding = dilation * (kernel_size // 2) if padded else 0
         # No bias: the batch norm that follows has one.
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
         if act:
-            self.act = act()
+            self.act = nn.SiLU(inplace=True)
 
 
 class SeparableConv(nn.Sequential):
@@ -33,12 +40,13 @@ class SeparableConv(nn.Sequential):
     9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride=1, dilation=1, padded=True, act=ReLU):
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1, padded: bool = True):
         super().__init__()
         # No activation between the two: it would cut a single channel's response before anything has combined them.
-        self.depthwise = ConvNormAct(in_channels, in_channels, stride=stride, dilation=dilation,
-                                     groups=in_channels, padded=padded, act=None)
-        self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1, act=act)
+        self.depthwise = ConvNormAct(
+            in_channels, in_channels, stride=stride, dilation=dilation, groups=in_channels, padded=padded, act=False
+        )
+        self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1)
 
 
 class Residual(nn.Sequential):
@@ -48,11 +56,27 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
-def check_images(x: torch.Tensor, smallest=1) -> torch.Tensor:
+class ResidualPair(Residual):
+    """x + f(g(x)): two convolutions of the same class, each with its own dilation; the shape stays."""
+
+    def __init__(self, channels: int, conv: type[nn.Module] = ConvNormAct, *, dilations: tuple[int, int] = (1, 1)):
+        super().__init__(*(conv(channels, channels, dilation=dilation) for dilation in dilations))
+
+
+class Head(nn.Sequential):
+    """Global average pooling, then one linear layer: (N, C, H, W) to (N, num_classes) logits."""
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+def check_images(x: torch.Tensor, smallest: int = 1) -> torch.Tensor:
     """Return x if it is a batch of colour images (N, 3, H, W), H and W at least `smallest`; otherwise raise ValueError."""
     if x.ndim != 4 or x.shape[1] != 3:
-        raise ValueError(f"expected a batch of colour images (N, 3, H, W), got {tuple(x.shape)}; "
-                         "a single image needs x.unsqueeze(0), a grey one x.expand(-1, 3, -1, -1)")
+        raise ValueError(
+            f"expected a batch of colour images (N, 3, H, W), got {tuple(x.shape)}; "
+            "a single image needs x.unsqueeze(0), a grey one x.expand(-1, 3, -1, -1)"
+        )
     if min(x.shape[2:]) < smallest:
         raise ValueError(f"expected images of at least {smallest}×{smallest} pixels, got {x.shape[2]}×{x.shape[3]}")
     return x

@@ -2,7 +2,7 @@
 import torch
 from torch import nn
 
-from .layers import ConvNormAct, Residual, SeparableConv, check_images
+from .layers import ConvNormAct, Head, ResidualPair, SeparableConv, check_images
 
 __all__ = ["S7"]
 
@@ -10,47 +10,51 @@ __all__ = ["S7"]
 class S7(nn.Sequential):
     """Four convolution blocks and an output block; three 3×3 stride-2 convolutions, no pooling but GAP.
 
-    Operations buy accuracy and parameters are what is rationed, so dense 3×3 convolutions stand where maps are
-    large and channels few, and depthwise separable ones where the reverse holds.
+    Operations buy accuracy and parameters are what is rationed. So dense 3×3 convolutions stand where maps are
+    large and channels few, and depthwise separable ones where maps are small and channels many.
 
     Input (N, 3, H, W), normalised; output (N, num_classes) logits. Any H and W from 8 up work; the shapes below are for
-    32×32. ``dilation=False`` makes every kernel compact, ``depthwise=False`` makes every separable convolution a dense
-    3×3 one, and ``width`` scales the channels of every block, rounded to multiples of 4.
-    Raises ValueError for anything but a batch of three-channel images.
+    32×32. ``dilation=False`` makes every kernel compact. ``depthwise=False`` makes every separable convolution a dense
+    3×3 one. `pairs` says how many residual pairs follow the first convolution of C1 to C4; `width` scales the channels
+    of all four, rounded to multiples of 4. Raises ValueError for anything but a batch of three-channel images.
     """
 
-    def __init__(self, num_classes=10, *, dilation=True, depthwise=True, width=1.0):
+    def __init__(
+        self,
+        num_classes: int = 10,
+        *,
+        dilation: bool = True,
+        depthwise: bool = True,
+        pairs: tuple[int, int, int, int] = (1, 2, 2, 1),
+        widths: tuple[int, int, int, int] = (16, 48, 80, 96),
+        width: float = 1.0,
+    ):
         super().__init__()
-        c1, c2, c3, c4 = (max(4, 4 * round(width * c / 4)) for c in (16, 32, 64, 96))
-        wide = 2 if dilation else 1  # a span of 5 pixels, more than a 4×4 map has
+        if not width > 0:
+            raise ValueError(f"width has to be above 0, not {width}")
+        c1, c2, c3, c4 = (max(4, 4 * round(width * channels / 4)) for channels in widths)
+        p1, p2, p3, p4 = pairs
         separable = SeparableConv if depthwise else ConvNormAct
+        dilations = (1, 2) if dilation else (1, 1)
 
-        def pair(channels, **kwargs):
-            return Residual(ConvNormAct(channels, channels, **kwargs), ConvNormAct(channels, channels, **kwargs))
-
-        #                                                         output shape      receptive field
+        #                                                                           output shape      receptive field
         self.C1 = nn.Sequential(
-            ConvNormAct(3, c1),                                 # (N, 16, 32, 32)     3
-            *(pair(c1) for _ in range(3)),                      # (N, 16, 32, 32)    15
+            ConvNormAct(3, c1),                                                   # (N, 16, 32, 32)     3
+            *(ResidualPair(c1) for _ in range(p1)),                               # (N, 16, 32, 32)     7
         )
         self.C2 = nn.Sequential(
-            ConvNormAct(c1, c2, stride=2),                      # (N, 32, 16, 16)    17
-            *(pair(c2) for _ in range(3)),                      # (N, 32, 16, 16)    41
+            ConvNormAct(c1, c2, stride=2),                                        # (N, 48, 16, 16)     9
+            *(ResidualPair(c2, dilations=dilations) for _ in range(p2)),          # (N, 48, 16, 16)    33
         )
         self.C3 = nn.Sequential(
-            ConvNormAct(c2, c3, stride=2),                      # (N, 64, 8, 8)      45
-            pair(c3, dilation=wide),                            # (N, 64, 8, 8)      77
+            ConvNormAct(c2, c3, stride=2),                                        # (N, 80, 8, 8)      37
+            *(ResidualPair(c3, separable) for _ in range(p3)),                    # (N, 80, 8, 8)      69
         )
         self.C4 = nn.Sequential(
-            separable(c3, c4, stride=2),                        # (N, 96, 4, 4)      85
-            Residual(separable(c4, c4, dilation=wide),
-                     separable(c4, c4, dilation=wide)),         # (N, 96, 4, 4)     149
+            separable(c3, c4, stride=2),                                          # (N, 96, 4, 4)      77
+            *(ResidualPair(c4, separable) for _ in range(p4)),                    # (N, 96, 4, 4)     109
         )
-        self.O = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),                            # (N, 96, 1, 1)    the whole image
-            nn.Flatten(),
-            nn.Linear(c4, num_classes),                         # (N, 10)
-        )
+        self.O = Head(c4, num_classes)                                            # (N, 10)           the whole image
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(check_images(x))

@@ -9,7 +9,6 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from .augment import CIFAR10_MEAN, CIFAR10_STD
-from .device import memory_format
 from .download import MIRRORS, DownloadError, download
 
 __all__ = ["ImageSet", "load_cifar10", "load_digits", "load_images", "normalize", "split"]
@@ -77,11 +76,11 @@ def load_images(root=None) -> tuple[ImageSet, ImageSet]:
         return load_digits()
 
 
-def split(data: ImageSet, held_out: int) -> tuple[ImageSet, ImageSet]:
-    """(the rest, `held_out` images), the same ones for every seed; never more than a tenth of the data is held out."""
+def split(data: ImageSet, val_images: int) -> tuple[ImageSet, ImageSet]:
+    """(training images, `val_images` validation images), the same ones for every seed; at most a tenth validates."""
     order = np.random.default_rng(0).permutation(len(data))
-    held_out = min(held_out, len(data) // 10)
-    return data.take(np.sort(order[held_out:])), data.take(np.sort(order[:held_out]))
+    val_images = min(val_images, len(data) // 10)
+    return data.take(np.sort(order[val_images:])), data.take(np.sort(order[:val_images]))
 
 
 @cache  # a tensor that is made on a GPU from numbers waits for all that the GPU has still to do
@@ -90,6 +89,6 @@ def _statistics(device) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10, in the device's memory format."""
+    """0–255 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10, channels last in memory."""
     mean, std = _statistics(images.device)
-    return ((images - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=memory_format(images.device))
+    return ((images - mean) / std).permute(0, 3, 1, 2)

@@ -5,10 +5,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from .augment import make_policy
-from .batch_policy import steps_of
-from .data import ImageSet, normalize, split
-from .recipes import Recipe
+from .augment import A, make_augmentation
+from .batch_augment import BatchAugment
+from .images import ImageSet, normalize, split
 
 __all__ = ["DeviceLoader", "Loader", "make_loaders"]
 
@@ -16,16 +15,16 @@ __all__ = ["DeviceLoader", "Loader", "make_loaders"]
 class _Batches(Dataset):
     """A whole batch for each item, drawn from a random stream of its own: no worker has a stream, so none share one."""
 
-    def __init__(self, data: ImageSet, policy):
-        self.data, self.policy = data, policy
+    def __init__(self, data: ImageSet, augmentation):
+        self.data, self.augmentation = data, augmentation
 
     def __getitem__(self, item):
         key, indices = item
         images = self.data.images[indices]
-        if self.policy:
+        if self.augmentation:
             generator = np.random.default_rng(key)
-            self.policy.set_random_state(generator, random.Random(int(generator.integers(2**63))))
-            images = np.stack([self.policy(image=image)["image"] for image in images])
+            self.augmentation.set_random_state(generator, random.Random(int(generator.integers(2**63))))
+            images = np.stack([self.augmentation(image=image)["image"] for image in images])
         return torch.from_numpy(images), torch.from_numpy(self.data.labels[indices])
 
 
@@ -43,21 +42,21 @@ class _Order:
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
         for batch, start in enumerate(range(0, self.size, self.batch_size)):
-            yield (self.seed, self.epoch, batch), order[start:start + self.batch_size]
+            yield (self.seed, self.epoch, 1 + batch), order[start:start + self.batch_size]
 
 
 class Loader:
     """Batches on the device: images float32 (n, 3, 32, 32), normalised, and labels int64 (n,).
 
-    A policy (albumentations, uint8 in and out) also has the images shuffled. Order and augmentation depend on
+    An augmentation (albumentations, uint8 in and out) also has the images shuffled. Order and augmentation depend on
     (seed, epoch, batch) alone: on neither the number of workers nor the way they are started, and a run that is resumed
     sees what it would have seen. `set_epoch` chooses the epoch; the last batch is smaller where it has to be.
     """
 
-    def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0, num_workers=0, start_method=None):
-        self.data, self.policy, self.device = data, policy, torch.device(device)
-        self.order = _Order(len(data), batch_size, shuffle=policy is not None, seed=seed)
-        self.batches = DataLoader(_Batches(data, policy), sampler=self.order, batch_size=None, num_workers=num_workers,
+    def __init__(self, data: ImageSet, batch_size: int, device, *, augmentation=None, seed=0, num_workers=0, start_method=None):
+        self.data, self.augmentation, self.device = data, augmentation, torch.device(device)
+        self.order = _Order(len(data), batch_size, shuffle=augmentation is not None, seed=seed)
+        self.batches = DataLoader(_Batches(data, augmentation), sampler=self.order, batch_size=None, num_workers=num_workers,
                                   pin_memory=self.device.type == "cuda",
                                   multiprocessing_context=start_method if num_workers else None,
                                   generator=torch.Generator())  # or it draws from torch's global one, the network's
@@ -77,15 +76,15 @@ class Loader:
 
 
 class DeviceLoader:
-    """`Loader`, with the data set on the device as uint8 and the policy applied to whole batches there.
+    """`Loader`, with the data set on the device as uint8 and whole batches augmented there, see `BatchAugment`.
 
-    What a policy draws is distributed as albumentations draws it, from a random stream of its own: (seed, epoch) decides it.
-    A data set that the device has no memory for stays on the host, and a printed sentence says so.
+    (seed, epoch) decides all that is drawn. A data set that the device has no memory for stays on the host, and a printed
+    sentence says so.
     """
 
-    def __init__(self, data: ImageSet, batch_size: int, device, *, policy=None, seed=0):
-        self.data, self.policy, self.batch_size, self.device = data, policy, batch_size, torch.device(device)
-        self.steps, self.seed, self.epoch = None if policy is None else steps_of(policy), seed, 0
+    def __init__(self, data: ImageSet, batch_size: int, device, *, augmentation: BatchAugment | None = None, seed=0):
+        self.data, self.augmentation, self.batch_size = data, augmentation, batch_size
+        self.device, self.seed, self.epoch = torch.device(device), seed, 0
         images = torch.from_numpy(data.images)
         try:
             self.images = images.to(self.device)
@@ -106,29 +105,43 @@ class DeviceLoader:
     def __iter__(self):
         n, side = len(self.data), self.images.shape[1]
         order, drawn = np.arange(n), []
-        if self.steps is not None:
+        if self.augmentation:
             generator = np.random.default_rng((self.seed, self.epoch))
             order = generator.permutation(n)
-            drawn = [torch.from_numpy(step.draw(n, side, generator)).to(self.device) for step in self.steps]
+            drawn = [torch.from_numpy(part).to(self.device) for part in self.augmentation.draw(n, side, generator)]
         order = torch.from_numpy(order)
         here, there = order.to(self.images.device), order.to(self.device)
         for start in range(0, n, self.batch_size):
             batch = slice(start, start + self.batch_size)
-            images = self.images[here[batch]].to(self.device).permute(0, 3, 1, 2)
-            for step, parameters in zip(self.steps or (), drawn):
-                images = step.apply(images, parameters[batch])
-            yield normalize(images.permute(0, 2, 3, 1)), self.labels[there[batch]]
+            images = self.images[here[batch]].to(self.device)
+            if self.augmentation:
+                images = images.permute(0, 3, 1, 2)
+                images = self.augmentation(images, *(part[batch] for part in drawn)).permute(0, 2, 3, 1)
+            yield normalize(images), self.labels[there[batch]]
 
 
-def make_loaders(train_set: ImageSet, test_set: ImageSet, recipe: Recipe, device, *, seed: int, num_workers=0):
-    """(training, held-out or None, test) loaders of a recipe; the held-out images are the same for every seed.
+def make_loaders(
+    train_set: ImageSet,
+    test_set: ImageSet,
+    *,
+    batch_size: int,
+    val_images: int,
+    augmentation: dict[str, float],
+    on_device: bool,
+    device,
+    seed: int,
+    num_workers=0,
+) -> tuple:
+    """(training, validation or None, test) loaders; the validation images are the same for every seed.
 
-    A recipe that is `on_device` has whole batches augmented there and no use for workers.
+    `augmentation` are the arguments of `make_augmentation`. With `on_device` whole batches are augmented there, which
+    has no use for workers.
     """
-    train_set, held_out = split(train_set.take(slice(recipe.images)), recipe.held_out)
-    policy = make_policy(**recipe.policy)
-    if recipe.on_device:
-        train_loader = DeviceLoader(train_set, recipe.batch_size, device, policy=policy, seed=seed)
+    train_set, val_set = split(train_set, val_images)
+    if on_device:
+        batches = BatchAugment(**augmentation)
+        train_loader = DeviceLoader(train_set, batch_size, device, augmentation=batches, seed=seed)
     else:
-        train_loader = Loader(train_set, recipe.batch_size, device, policy=policy, seed=seed, num_workers=num_workers)
-    return train_loader, *(DeviceLoader(data, 500, device) if len(data) else None for data in (held_out, test_set))
+        single = make_augmentation(**augmentation)
+        train_loader = Loader(train_set, batch_size, device, augmentation=single, seed=seed, num_workers=num_workers)
+    return train_loader, *(DeviceLoader(data, 500, device) if len(data) else None for data in (val_set, test_set))

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .checkpoint import load_checkpoint
-from .device import get_device
-from .measure import HOLE, Rule, measure_policy
+from ..training.checkpoint import load_checkpoint
+from ..training.device import get_device
+from .augmentation import HOLE, Rule, measure_policy
 from .receptive_field import receptive_fields
 from .trace import Operation, trace
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .receptive_field import receptive_fields
-from .trace import stages, trace
+from ..grading.receptive_field import receptive_fields
+from ..grading.trace import stages, trace
 
 __all__ = ["Stage", "format_stages", "layer_table", "stage_table"]
 

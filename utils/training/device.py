@@ -1,14 +1,10 @@
 """Which machine this is, and what makes it fast."""
-import copy
 import platform
-import sys
 from importlib.metadata import version
-from textwrap import shorten
 
 import torch
-from torch import nn
 
-__all__ = ["amp_dtype", "compiled", "get_device", "machine", "memory_format"]
+__all__ = ["amp_dtype", "get_device", "machine", "memory_format"]
 
 
 def get_device(name="auto") -> torch.device:
@@ -42,28 +38,6 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def compiled(network: nn.Module, images: torch.Tensor, rest=0) -> nn.Module:
-    """`torch.compile`'s form of a network, or the network itself, after one printed sentence, where that fails.
-
-    It is tried on a training step with `images` (N, 3, H, W), and on one with the first `rest` of them if an epoch ends with so
-    small a batch; weights and running statistics stay as they were.
-    """
-    state, dtype = copy.deepcopy(network.state_dict()), amp_dtype(images.device)
-    try:
-        forward = torch.compile(network.train(), dynamic=False)  # a smaller last batch gets code of its own, not one for all
-        for batch in (images, images[:rest]) if rest else (images,):
-            with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
-                forward(batch).float().sum().backward()
-        return forward
-    except Exception as error:  # a missing C++ compiler, an old GPU, an operation that is not known: all the same to the reader
-        print(f"torch.compile does not work here ({type(error).__name__}: {shorten(str(error), 200)}): going on without it",
-              file=sys.stderr)
-        return network
-    finally:
-        network.load_state_dict(state)
-        network.zero_grad(set_to_none=True)
-
-
 def machine(device: torch.device) -> dict[str, str]:
     """Device, precision and versions, in words, for the records of a run."""
     if device.type == "cuda":
@@ -72,4 +46,4 @@ def machine(device: torch.device) -> dict[str, str]:
         name = f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
     return {"device": name, "precision": str(amp_dtype(device) or torch.float32).removeprefix("torch."),
             "python": platform.python_version(), "torch": str(torch.__version__),
-            **{package: version(package) for package in ("torchvision", "albumentations")}}
+            "torchvision": version("torchvision"), "albumentations": version("albumentations")}

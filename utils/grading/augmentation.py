@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .augment import MEAN_PIXEL
+from ..data import MEAN_PIXEL
 
 __all__ = ["HOLE", "Rule", "measure_policy"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from .recipes import ADDED_LATER, Recipe
+from ..training import Recipe
 
 __all__ = ["Difference", "add_record", "difference", "read_records", "summarize", "verdict"]
 

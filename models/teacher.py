@@ -1,0 +1,30 @@
+"""A larger network, bound by no rule of the assignment: it teaches S7."""
+import torch
+from torch import nn
+
+from .layers import ConvNormAct, Head, ResidualPair, check_images
+
+__all__ = ["Teacher"]
+
+
+class Teacher(nn.Sequential):
+    """Dense residual pairs at three resolutions, 3.4 million parameters.
+
+    Input (N, 3, H, W), normalised; output (N, num_classes) logits. The shapes below are for 32×32.
+    Raises ValueError for anything but a batch of three-channel images.
+    """
+
+    def __init__(self, num_classes: int = 10):
+        super().__init__(
+            #                                                    output shape
+            ConvNormAct(3, 48),                                # (N, 48, 32, 32)
+            ResidualPair(48),
+            ConvNormAct(48, 128, stride=2),                    # (N, 128, 16, 16)
+            *(ResidualPair(128) for _ in range(2)),
+            ConvNormAct(128, 256, stride=2),                   # (N, 256, 8, 8)
+            *(ResidualPair(256) for _ in range(2)),
+            Head(256, num_classes),                            # (N, 10)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(check_images(x))

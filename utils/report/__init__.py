@@ -1,0 +1,1 @@
+"""Tables, records and pictures of what the other folders return."""

@@ -1,0 +1,49 @@
+"""A student that learns from a teacher: its answers for the very image that the student sees."""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+__all__ = ["TaughtLoader", "distillation_loss"]
+
+
+class TaughtLoader:
+    """A training loader whose batches carry the teachers' answers too: (images, labels, log-probabilities).
+
+    A cutout or a rotation can hide what the label names. A teacher that sees the same picture says so (Hinton et al. 2015,
+    https://arxiv.org/abs/1503.02531; Beyer et al. 2022, https://arxiv.org/abs/2106.05237). The augmentation repeats after
+    `cycle` epochs (0: never). Each answer is asked for once and kept in float16, 1 MB for an epoch of 50,000 images.
+    Several teachers answer with the mean of their logits. `temperature` softens the answers, see `distillation_loss`.
+    """
+
+    def __init__(self, loader, teachers: list[nn.Module], temperature: float, cycle: int, dtype: torch.dtype | None = None):
+        self.loader, self.teachers, self.temperature, self.cycle, self.dtype = loader, teachers, temperature, cycle, dtype
+        self.data, self.epoch, self.answers = loader.data, 0, {}
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch % self.cycle if self.cycle else epoch
+        self.loader.set_epoch(self.epoch)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self):
+        answers = self.answers.setdefault(self.epoch, []) if self.cycle else []
+        for batch, (images, labels) in enumerate(self.loader):
+            if batch == len(answers):
+                answers.append(self._ask(images))
+            yield images, labels, answers[batch].float()
+
+    @torch.no_grad()
+    def _ask(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(images.device.type, self.dtype, enabled=self.dtype is not None):
+            logits = torch.stack([teacher(images).float() for teacher in self.teachers]).mean(0)
+        return (logits / self.temperature).log_softmax(1).half()
+
+
+def distillation_loss(logits: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor, temperature: float) -> torch.Tensor:
+    """T²·KL between the teachers' answers and the student's, both softened by the temperature T; nats, mean of the batch.
+
+    Softened answers also say which wrong classes are nearly right; T² keeps the gradient's size (Hinton et al., section 2).
+    """
+    student = (logits / temperature).log_softmax(1)
+    return temperature**2 * F.kl_div(student, answers, log_target=True, reduction="batchmean")

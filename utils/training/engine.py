@@ -1,0 +1,136 @@
+"""One training step, one epoch, and evaluation."""
+import copy
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from .device import amp_dtype, memory_format
+from .optimizer import make_optimizer
+from .recipes import Recipe
+
+__all__ = ["Learner", "Mirrored", "evaluate", "predict", "train_epoch"]
+
+WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then a cosine to nothing
+
+
+class Learner:
+    """All that a training step changes: the weights, their average, the optimizer, the schedule and the scaler.
+
+    `trained` is the network whose weights the steps move. `network` is their moving average over the steps: it is what is
+    evaluated, saved and shipped. With ``recipe.ema == 0`` both are the same. The network given moves to the device and
+    becomes `network`. `steps` are those of the whole run, for the schedule.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device, steps: int):
+        self.device, self.dtype, self.ema = device, amp_dtype(device), recipe.ema
+        self.network = network.to(device, memory_format=memory_format(device))
+        self.trained = copy.deepcopy(network) if recipe.ema else network
+        self.optimizer = make_optimizer(self.trained, recipe)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            [group["lr"] for group in self.optimizer.param_groups],
+            total_steps=max(6, steps + 1),  # 5 would end the warm-up at step 0: a division by zero
+            pct_start=WARM_UP,
+            div_factor=10,
+            final_div_factor=1000,
+            cycle_momentum=False,
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+        self._averages, self._weights = _numbers(self.network), _numbers(self.trained)
+
+    @property
+    def lr(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, images: torch.Tensor, criterion: Callable, *targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step on a batch; (loss, logits). Nothing here waits for the device, but float16's scaler."""
+        images = images.contiguous(memory_format=memory_format(self.device))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            logits = self.trained(images)
+        loss = criterion(logits.float(), *targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        if self.ema:
+            done = self.schedule.last_epoch
+            decay = min(self.ema, (1 + done) / (10 + done))  # a short memory at first: it starts from untrained weights
+            get_ema_multi_avg_fn(decay)(self._averages, self._weights, None)
+        return loss.detach(), logits.detach()
+
+    def state_dict(self) -> dict[str, dict]:
+        return {name: getattr(self, name).state_dict() for name in self._parts}
+
+    def load_state_dict(self, state: dict[str, dict]) -> None:
+        """Take up a saved state. Raises RuntimeError, ValueError or KeyError for another network's."""
+        if not state["scaler"]:  # from a device that needed none
+            state["scaler"] = self.scaler.state_dict()
+        for name in self._parts:
+            getattr(self, name).load_state_dict(state[name])
+        for weight, past in self.optimizer.state.items():  # a device with another memory format may have written it
+            past["momentum_buffer"] = torch.empty_like(weight).copy_(past["momentum_buffer"])
+
+    _parts = ("network", "trained", "optimizer", "schedule", "scaler")
+
+
+def _numbers(network: nn.Module) -> list[torch.Tensor]:
+    """Parameters and running statistics, without the batches that norms count."""
+    return [value for value in network.state_dict().values() if value.is_floating_point()]
+
+
+def train_epoch(batches: Iterable, criterion: Callable, learner: Learner) -> torch.Tensor:
+    """A step for each batch (images, labels, …): whatever follows the images goes to the criterion behind the logits.
+
+    Returns what `evaluate` returns, taken while the weights move.
+    """
+    learner.trained.train()
+    totals = torch.zeros(3, device=learner.device)
+    for images, labels, *answers in batches:
+        loss, logits = learner.step(images, criterion, labels, *answers)
+        totals += _totals(loss, logits, labels)
+    return totals
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, loader: Iterable, criterion: Callable = F.cross_entropy) -> torch.Tensor:
+    """Sums over all images of (loss, correct, 1), shape (3,): a smaller last batch weighs what it should.
+
+    In eval mode and in float32, so that machines with other half-width types agree.
+    """
+    network.eval()
+    totals = 0
+    for images, labels in loader:
+        logits = network(images)
+        totals += _totals(criterion(logits, labels), logits, labels)
+    return totals
+
+
+@torch.no_grad()
+def predict(network: nn.Module, loader: Iterable) -> tuple[torch.Tensor, torch.Tensor]:
+    """Class probabilities (N, num_classes) and labels (N,) of a loader's images, on the CPU."""
+    network.eval()
+    batches = [(network(images).softmax(1).cpu(), labels.cpu()) for images, labels in loader]
+    return tuple(torch.cat(part) for part in zip(*batches))
+
+
+class Mirrored(nn.Module):
+    """A network's class probabilities, averaged over an image and its mirror image; log-probabilities (N, num_classes).
+
+    Test-time augmentation: a figure of its own beside the headline.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((self.network(x).softmax(1) + self.network(x.flip(3)).softmax(1)) / 2).log()
+
+
+def _totals(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    correct = (logits.argmax(1) == labels).sum()
+    return torch.stack([loss * len(labels), correct, torch.full_like(correct, len(labels))])
