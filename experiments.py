@@ -1,137 +1,187 @@
 #!/usr/bin/env python3
-"""Studies: every variant with every seed through train.py, one line of JSON for each finished run.
+"""Studies: every variant with every seed, one line of JSON for each finished run.
 
-``python experiments.py analysis --seeds 0 1 2`` goes on where it was stopped, in the middle of a run or between two. What is recorded
-is not run again: to repeat the recorded runs, write elsewhere, with ``--records runs/analysis.jsonl``. Where the data lie already,
-several may share a GPU: one such command for each seed, side by side.
+``python experiments.py analysis --seeds 0 1 2`` goes on where it was stopped, in the middle of a run or between two. What is
+recorded is not run again: to repeat recorded runs, write elsewhere, with ``--records runs/analysis.jsonl``. On a GPU
+``--jobs 8`` trains eight runs at once, since networks this small leave most of it idle.
 """
 import argparse
+import shlex
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
-import train
 from models import create_model
-from utils.checkpoint import load_checkpoint
-from utils.recipes import Recipe, get_recipe
-from utils.records import add_record, read_records
-from utils.summary import stage_table
+from train import run_recipe
+from utils.report.records import add_record, read_records
+from utils.report.summary import stage_table
+from utils.training import Recipe, get_device, get_recipe, print_row
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A network, flags of its class, and settings that differ from the study's recipe."""
-    model: str = "s7"
-    flags: dict = field(default_factory=dict)
+    """A recipe, settings that differ from it, flags of its network, and the runs that teach it."""
+
+    recipe: str = "analysis"
     settings: dict = field(default_factory=dict)
+    flags: dict = field(default_factory=dict)
+    teachers: tuple[str, ...] = ()
+
+    def get_recipe(self, **changes) -> Recipe:
+        return get_recipe(self.recipe, **self.settings | changes)
 
 
-@dataclass(frozen=True)
-class Study:
-    recipe: str
-    variants: dict[str, Variant]
-    records: Path
+FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
 
-    def recipes(self, **changes) -> dict[str, Recipe]:
-        """The recipe of each variant; `changes` (epochs, say) are for all."""
-        return {name: get_recipe(self.recipe, **variant.settings | changes) for name, variant in self.variants.items()}
+def flags(**values) -> Variant:
+    """The recipe of the analysis with flags of `s7`."""
+    return Variant(flags=values)
 
 
-FOLDER = Path(__file__).parent / "Assignments" / "S7"
-ANALYSIS = Study("analysis", records=FOLDER / "analysis.jsonl", variants={
-    "s7":            Variant(),
-    "no dilation":   Variant(flags={"dilation": False}),
-    "dense":         Variant(flags={"depthwise": False}),
-    "dense, narrow": Variant(flags={"depthwise": False, "width": 0.7}),  # as many parameters as s7, within 1%
-    "s7_dilated":    Variant("s7_dilated"),
-})
-MUCH = 1.0  # points of accuracy; fixed, like the claims, before the runs
-CLAIMS = [
-    # the solution's sentence, or a control of ours                variant          minus  more than so many points
-    ("adding dilation doesn't mean an increase in accuracy",       "no dilation",   "s7",  0.0),
-    ("depthwise convolution reduced the accuracy, at the cost of fewer parameters", "dense", "s7", 0.0),
-    ("control: depthwise convolution reduced it at equal parameters", "dense, narrow", "s7", 0.0),
-    ("without dilation the classifier would perform much better",  "no dilation",   "s7",  MUCH),
-]
-# What a short run gains from one idea at a time, by accuracy on held-out images.
-TRIALS = Study("analysis", records=FOLDER / "trials.jsonl", variants={
-    "s7":                        Variant(),
-    "batches of 64":             Variant(settings={"batch_size": 64, "lr": 0.2}),
-    "weight decay 5e-4":         Variant(settings={"weight_decay": 5e-4}),
-    "label smoothing 0.1":       Variant(settings={"label_smoothing": 0.1}),
-    "shift-scale-rotate on 1/4": Variant(settings={"ssr_prob": 0.25}),
-    "hole in 1/4":               Variant(settings={"hole_prob": 0.25}),
-    "rotation by 5° at most":    Variant(settings={"rotate": 5}),
-    "s7_deep with ReLU":         Variant("s7_deep", flags={"silu": False}),
-    "s7_deep":                   Variant("s7_deep"),
-})
-FAST = Study("fast", records=FOLDER / "fast.jsonl", variants={"s7_deep": Variant("s7_deep")})
-# What came between `fast` and `best`: the milder policy for longer.
-LONG = Study("fast", records=FOLDER / "long.jsonl", variants={"36 epochs": Variant("s7_deep", settings={"epochs": 36})})
-STUDIES = {"analysis": ANALYSIS, "trials": TRIALS, "fast": FAST, "long": LONG}
+def trial(pairs=None, widths=None, **settings) -> Variant:
+    """Twenty epochs, judged on the validation images."""
+    shape = {name: value for name, value in (("pairs", pairs), ("widths", widths)) if value}
+    return Variant("s7", {"epochs": 20, "batch_size": 256} | settings, shape)
 
 
-def main(arguments=None) -> None:
+STUDIES: dict[str, dict[str, Variant]] = {
+    # The figures of README's first table.
+    "results": {
+        "teacher": Variant("teacher"),
+        "fast": Variant("fast"),
+        "s7": Variant("s7"),
+        "best": Variant("best", teachers=("results/teacher-0",)),
+        "s7_dilated": Variant("s7_dilated"),
+    },
+    # Where parameters go, and what a recipe gains from one idea at a time.
+    "trials": {
+        "s7": trial(),
+        "more pairs in C1": trial(pairs=(3, 3, 2, 1), widths=(24, 36, 72, 96)),
+        "two wide pairs in C1": trial(pairs=(2, 2, 2, 1), widths=(32, 40, 80, 96)),
+        "one wide pair in C1": trial(widths=(32, 44, 80, 96)),
+        "more pairs in C2": trial(pairs=(2, 3, 2, 1), widths=(16, 40, 80, 104)),
+        "deep and narrow": trial(pairs=(4, 4, 3, 1), widths=(16, 32, 64, 96)),
+        "lr 0.02": trial(lr=0.02),
+        "lr 0.05": trial(lr=0.05),
+        "weight decay 0.03": trial(weight_decay=0.03),
+        "average 0.99": trial(ema=0.99),
+        "batches of 128": trial(batch_size=128),
+        "batches of 512": trial(batch_size=512),
+        "label smoothing 0.1": trial(label_smoothing=0.1),
+        "affine on 1/4": trial(affine_prob=0.25),
+        "cutout on 1/4": trial(cutout_prob=0.25),
+    },
+    # The three sentences about dilation and depthwise convolution.
+    "analysis": {
+        "s7": flags(),
+        "no dilation": flags(dilation=False),
+        "dense": flags(depthwise=False),
+        "dense, same parameters": flags(depthwise=False, width=0.57),
+        "dense, same multiply-adds": flags(depthwise=False, width=0.8),
+        "s7, width 0.7": flags(width=0.7),
+        "s7, width 1.4": flags(width=1.4),
+        "s7_dilated": Variant(settings={"model": "s7_dilated"}),
+    },
+    # Do five epochs tell what fifty do?
+    "longer": {
+        "s7": Variant("s7"),
+        "no dilation": Variant("s7", flags={"dilation": False}),
+    },
+}
+
+
+def run_variant(study: str, name: str, seed: int, *, command: str, device: str, runs: Path, changes: dict, quiet: bool) -> dict:
+    """Train one variant from one seed and return its record, plain values only."""
+    variant = STUDIES[study][name]
+    recipe, words = variant.get_recipe(**changes), "".join(letter if letter.isalnum() else "_" for letter in name)
+    network, run = run_recipe(
+        recipe,
+        seed,
+        runs / study / f"{words}-{seed}",
+        command=command,
+        device=get_device(device),
+        flags=variant.flags,
+        teachers=[runs / teacher / "last.pt" for teacher in variant.teachers],
+        on_epoch=(lambda row, epochs: None) if quiet else print_row,
+    )
+    if not run.finished:
+        return {}
+    rows = stage_table(create_model(recipe.model, **variant.flags))
+    return {
+        "variant": name,
+        "test_accuracy": run.history[-1]["test_acc"],
+        "val_accuracy": run.history[-1].get("val_acc"),
+        "parameters": sum(row.parameters for row in rows),
+        "multiply_adds": sum(row.multiply_adds for row in rows),
+        "receptive_field": max(row.receptive_field or 0 for row in rows),
+        "seconds": round(run.seconds, 1),
+        **run.to_dict(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse(arguments)
+    study = STUDIES[args.study]
+    path, names = args.records or FOLDER / f"{args.study}.jsonl", args.variants or list(study)
+    if unknown := [name for name in names if name not in study]:
+        raise ValueError(f"unknown variant {unknown[0]!r}; choose from: {', '.join(map(repr, study))}")
+    changes = {} if args.epochs is None else {"epochs": args.epochs}
+    recipes = {name: variant.get_recipe(**changes) for name, variant in study.items()}
+    records, left_out = read_records(path, recipes)
+    for complaint in left_out:
+        print(f"left out: {complaint}", file=sys.stderr)
+    done = {(record["variant"], record["seed"]) for record in records}
+    todo = [(name, seed) for seed in dict.fromkeys(args.seeds) for name in names if (name, seed) not in done]
+    print(f"{len(todo)} runs to do; {len(done)} are in {path} already", flush=True)
+    options = {
+        "command": shlex.join(["python", "experiments.py", *(sys.argv[1:] if arguments is None else arguments)]),
+        "device": args.device,
+        "runs": args.runs,
+        "changes": changes,
+        "quiet": args.jobs > 1,
+    }
+    failed = []
+
+    def finish(name: str, seed: int, result) -> bool:
+        """Write a run's record; False where it was stopped."""
+        try:
+            record = result()
+        except FloatingPointError as error:  # the other runs do not depend on it
+            failed.append(f"{name}, seed {seed}: {error}")
+            print(failed[-1], file=sys.stderr)
+            return True
+        if record:
+            add_record(path, record)
+            print(f"{name}, seed {seed}: {record['test_accuracy']:.2%} in {record['seconds']:.0f} s", flush=True)
+        return bool(record)
+
+    if args.jobs > 1:
+        with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:  # fork and CUDA do not mix
+            futures = {pool.submit(run_variant, args.study, *pair, **options): pair for pair in todo}
+            for future in as_completed(futures):
+                finish(*futures[future], future.result)
+    else:
+        for name, seed in todo:
+            print(f"\n{name}, seed {seed}", flush=True)
+            if not finish(name, seed, lambda pair=(name, seed): run_variant(args.study, *pair, **options)):
+                return
+    if failed:
+        raise FloatingPointError("; ".join(failed))
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="such as: 's7' 'no dilation' (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, each a process (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints, in a folder for each (default: %(default)s)")
-    parser.add_argument("--records", type=Path, help="(default: the study's, in Assignments/S7)")
-    args = parser.parse_args(arguments)
-    study = STUDIES[args.study]
-    path, names = args.records or study.records, args.variants or list(study.variants)
-    if unknown := [name for name in names if name not in study.variants]:
-        raise ValueError(f"unknown variant {unknown[0]!r}; choose from: {', '.join(map(repr, study.variants))}")
-    recipes = study.recipes(**{} if args.epochs is None else {"epochs": args.epochs})
-    records, left_out = read_records(path, recipes)
-    for complaint in left_out:
-        print(f"left out: {complaint}", file=sys.stderr)
-    failed = []
-    done = {(record["variant"], record["seed"]) for record in records}
-    for seed in args.seeds:
-        for name in names:
-            if (name, seed) in done:
-                print(f"{name}, seed {seed}: in {path} already; --records names another file")
-                continue
-            print(f"\n{name}, seed {seed}", flush=True)
-            variant, epochs = study.variants[name], recipes[name].epochs
-            words = "-".join("".join(letter if letter.isalnum() else " " for letter in name).split())
-            run_dir = args.runs / args.study / f"{words}-{epochs}-{seed}"
-            try:
-                history = train.main([
-                    "--model", variant.model, "--recipe", study.recipe, "--epochs", str(epochs), "--seed", str(seed),
-                    *_pairs("--flags", variant.flags), *_pairs("--set", variant.settings), "--device", args.device,
-                    "--out", str(run_dir), "--resume"])
-            except FloatingPointError as error:  # the other runs do not depend on it
-                failed.append(f"{name}, seed {seed}: {error}")
-                print(failed[-1], file=sys.stderr)
-                continue
-            if len(history) < epochs:
-                return  # stopped; train.py has said so
-            add_record(path, {"variant": name} | _record(variant, run_dir))
-            done.add((name, seed))
-    if failed:
-        raise FloatingPointError("; ".join(failed))
-
-
-def _pairs(option: str, values: dict) -> list[str]:
-    return [option, *(f"{name}={value!r}" for name, value in values.items())] if values else []
-
-
-def _record(variant: Variant, run_dir: Path) -> dict:
-    """What a study needs of a finished run, in plain values."""
-    state = load_checkpoint(run_dir / "last.pt")
-    about, last = state["about"], state["history"][-1]
-    rows = stage_table(create_model(variant.model, **variant.flags))
-    return {"seed": about["seed"], "epochs": last["epoch"], "test_accuracy": last["test_acc"],
-            "val_accuracy": last.get("val_acc"), "train_accuracy": last["train_acc"],
-            "parameters": sum(row.parameters for row in rows), "multiply_adds": sum(row.multiply_adds for row in rows),
-            "receptive_field": max(row.receptive_field or 0 for row in rows),
-            "seconds": round(sum(row["seconds"] for row in state["history"])),
-            "dataset": about["dataset"], **{key: about[key] for key in ("recipe", "machine", "command", "calls") if key in about}}
+    parser.add_argument("--records", type=Path, help="(default: the study's, in Assignments/S7/records)")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The notebook's training without the notebook: ``python train.py --recipe s7 --seed 0 --resume``."""
+"""The notebook's training without the notebook: ``python train.py --recipe s7 --seed 0``."""
 import argparse
 import ast
 import shlex
@@ -7,80 +7,139 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from models import create_model, list_models
-from utils.checkpoint import ship
-from utils.data import load_cifar10
-from utils.device import get_device, machine
-from utils.loaders import make_loaders
-from utils.recipes import NETWORKS, RECIPES, get_recipe
-from utils.train import PROGRESS, Mirrored, evaluate, print_row, train
+from models import create_model
+from utils.data import DeviceLoader, load_cifar10
+from utils.training import (
+    RECIPES,
+    Mirrored,
+    Recipe,
+    Run,
+    evaluate,
+    get_device,
+    get_recipe,
+    load_checkpoint,
+    machine,
+    print_row,
+    ship,
+    train,
+)
+
+WEIGHTS = Path(__file__).parent / "models" / "weights"
 
 
-def _flag(text: str) -> tuple:
-    name, _, value = text.partition("=")
+def run_recipe(
+    recipe: Recipe,
+    seed: int,
+    run_dir: Path,
+    *,
+    command: str,
+    device: torch.device,
+    flags: dict | None = None,
+    teachers: list[Path] = (),
+    root: str | None = None,
+    num_workers: int = 0,
+    on_epoch=print_row,
+    progress: bool = False,
+) -> tuple[torch.nn.Module, Run]:
+    """Train the recipe's network from a seed on CIFAR-10, or go on with the run that lies in `run_dir`.
+
+    `teachers` are the last.pt of finished runs. Returns the trained network and the run.
+    """
+    torch.manual_seed(seed)
+    network = create_model(recipe.model, **(flags or {}))
+    train_set, test_set = load_cifar10(root)
+    networks, descriptions = zip(*map(load_teacher, teachers)) if teachers else ((), [])
+    run = Run(recipe, seed, train_set.name, command, flags=flags or {}, teachers=list(descriptions))
+    options = {"device": device, "teachers": networks, "num_workers": num_workers}
+    train(network, train_set, test_set, run, run_dir, on_epoch=on_epoch, progress=progress, **options)
+    return network, run
+
+
+def load_teacher(path: Path) -> tuple[torch.nn.Module, dict]:
+    """A finished run's network, and what the student's card says of it. Raises ValueError for an unfinished run."""
+    try:
+        state = load_checkpoint(path)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no {path}; train a teacher first with: python train.py --recipe teacher") from error
+    run = Run(**state["run"])
+    if not run.finished:
+        raise ValueError(f"{path} holds {len(run.history)} of {run.recipe.epochs} epochs; finish it with: {run.command}")
+    network = create_model(run.recipe.model, **run.flags)
+    network.load_state_dict(state["network"])
+    description = {
+        "model": run.recipe.model,
+        "seed": run.seed,
+        "command": run.command,
+        "test_accuracy": run.history[-1]["test_acc"],
+    }
+    return network, description
+
+
+def setting(text: str) -> tuple:
+    """NAME=VALUE as (name, value); a value that is no Python literal is a word."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form dilation=False or lr=0.02")
     try:
         return name, ast.literal_eval(value)
     except (SyntaxError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form dilation=False or width=0.7") from None
+        return name, value
 
 
-def parse(arguments=None) -> argparse.Namespace:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help=f"one of: {', '.join(list_models())} (default: the network that the recipe was made for)")
-    parser.add_argument("--flags", nargs="+", default=[], metavar="NAME=VALUE", type=_flag,
-                        help="of the network's class, such as: dilation=False width=0.7")
     parser.add_argument("--recipe", default="s7", help=f"one of: {', '.join(RECIPES)} (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", type=_flag,
-                        help="other settings of the recipe, such as: on_device=True lr=0.2")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", type=setting,
+                        help="other settings of the recipe, such as: epochs=30 lr=0.02")  # fmt: skip
+    parser.add_argument("--flags", nargs="+", default=[], metavar="NAME=VALUE", type=setting,
+                        help="of the network's class, such as: dilation=False width=0.7")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder of the checkpoints (default: runs/MODEL-FLAGS-RECIPE-SEED)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that lies there")
+    parser.add_argument("--out", type=Path, help="folder of the checkpoints (default: runs/RECIPE-SEED); a run there goes on")
+    parser.add_argument("--teacher", nargs="+", type=Path, default=[Path("runs/teacher-0/last.pt")], metavar="LAST.PT",
+                        help="for recipes with a temperature: checkpoints of finished runs (default: %(default)s)")  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     parser.add_argument("--root", help="folder that holds cifar-10-batches-py (default: $CIFAR10_ROOT, else a download)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that augment images (default: %(default)s)")
-    parser.add_argument("--compile", action="store_true", help="training steps through torch.compile, if this machine can")
-    parser.add_argument("--ship", action="store_true", help="then put the weights and their card into models/weights")
-    args = parser.parse_args(arguments)
-    if not 0 <= args.seed < 2**32:
-        parser.error("--seed has to be from 0 to 2**32 - 1")
-    return args
+    parser.add_argument("--workers", type=int, default=0, help="processes that augment images, with on_device=False")
+    parser.add_argument("--ship", metavar="NAME", help="then write models/weights/NAME.pt and its card NAME.json")
+    return parser.parse_args(arguments)
 
 
-def main(arguments=None) -> list[dict]:
-    """Train as the arguments say (those of the command line by default) and return the history."""
+def main(arguments: list[str] | None = None) -> Run:
+    """Train as the arguments say (those of the command line by default) and return the run."""
     args = parse(arguments)
-    flags = dict(args.flags)
-    settings = dict(args.set) | ({} if args.epochs is None else {"epochs": args.epochs})
-    recipe, device = get_recipe(args.recipe, **settings), get_device(args.device)
+    flags, device = dict(args.flags), get_device(args.device)
+    recipe = get_recipe(args.recipe, **dict(args.set))
     if args.ship and (flags or recipe.images < 50_000):
         raise ValueError("--ship takes no --flags and needs a recipe with all 50,000 images")
-    model = args.model or NETWORKS[args.recipe]
-    name = "-".join([model, *(f"{flag}={value}" for flag, value in flags.items()), args.recipe, str(args.seed)])
-    out = args.out or Path("runs") / name
-    if (out / "last.pt").exists() and not args.resume:
-        raise ValueError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
-    torch.manual_seed(args.seed)
-    network = create_model(model, **flags)
-    images = load_cifar10(args.root)
-    out.mkdir(parents=True, exist_ok=True)  # before an epoch is spent on it
+    words = [args.recipe, *(f"{name}={value}" for name, value in (args.set + args.flags)), str(args.seed)]
+    run_dir = args.out or Path("runs") / "-".join(words)
+    run_dir.mkdir(parents=True, exist_ok=True)  # before an epoch is spent on it
     print("   ".join(f"{key} {value}" for key, value in machine(device).items()), flush=True)
-    about = {"model": model, "dataset": images[0].name,
-             "command": shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])}
-    if flags:
-        about["flags"] = flags
-    loaders = make_loaders(*images, recipe, device, seed=args.seed, num_workers=args.workers)
-    history = train(network, loaders, recipe, out, device=device, seed=args.seed, about=about, on_epoch=print_row,
-                    criterion=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing), compile=args.compile,
-                    progress=PROGRESS and sys.stderr.isatty())
+    network, run = run_recipe(
+        recipe,
+        args.seed,
+        run_dir,
+        command=shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)]),
+        device=device,
+        flags=flags,
+        teachers=args.teacher if recipe.temperature else [],
+        root=args.root,
+        num_workers=args.workers,
+        progress=sys.stderr.isatty(),
+    )
     if args.ship:
-        _, correct, count = evaluate(Mirrored(network), loaders[2]).tolist()
-        card = ship(out, model, Path(__file__).parent / "models" / "weights", mirrored_test_accuracy=correct / count)
-        print(f"models/weights/{model}.pt: {card['test_accuracy']:.2%} of the test images, "
-              f"{correct / count:.2%} with mirror averaging")
-    return history
+        ship_run(network, run_dir, args.ship, device, args.root)
+    return run
+
+
+def ship_run(network: torch.nn.Module, run_dir: Path, name: str, device: torch.device, root: str | None) -> None:
+    """Write weights and card, with the accuracy under mirror averaging as a figure of its own."""
+    _, test_set = load_cifar10(root)
+    _, correct, count = evaluate(Mirrored(network), DeviceLoader(test_set, 500, device)).tolist()
+    card = ship(run_dir, name, WEIGHTS, mirrored_test_accuracy=correct / count)
+    print(f"models/weights/{name}.pt: {card['test_accuracy']:.2%} of the test images, "
+          f"{correct / count:.2%} with mirror averaging")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -46,9 +46,7 @@ def _complaint(record: dict, recipes: dict[str, Recipe], dataset: str) -> str:
     recipe = asdict(recipes[record["variant"]])
     if record["dataset"] != dataset:
         return f"made with {record['dataset']}, not {dataset}"
-    if record["epochs"] != recipe["epochs"]:
-        return f"{record['epochs']} epochs, not {recipe['epochs']}"
-    theirs = ADDED_LATER | record["recipe"]
+    theirs = record["recipe"]
     if other := [name for name in recipe if theirs.get(name) != recipe[name]]:
         return "another recipe: " + ", ".join(f"{name} {theirs.get(name)}, not {recipe[name]}" for name in other)
     if type(record["seed"]) is not int:

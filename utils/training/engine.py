@@ -13,7 +13,7 @@ from .recipes import Recipe
 
 __all__ = ["Learner", "Mirrored", "evaluate", "predict", "train_epoch"]
 
-WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then a cosine to nothing
+WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then straight down to nothing
 
 
 class Learner:
@@ -36,6 +36,7 @@ class Learner:
             pct_start=WARM_UP,
             div_factor=10,
             final_div_factor=1000,
+            anneal_strategy="linear",
             cycle_momentum=False,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
