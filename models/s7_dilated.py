@@ -28,12 +28,12 @@ class S7Dilated(nn.Sequential):
             ResidualPair(16),                                         # (N, 16, 32, 32)     7
         )
         self.C2 = nn.Sequential(
-            ConvNormAct(16, 40, dilation=3, padded=False),            # (N, 40, 26, 26)    13
-            ResidualPair(40, dilations=(1, 2)),                       # (N, 40, 26, 26)    19
-            ResidualPair(40, dilations=(1, 2)),                       # (N, 40, 26, 26)    25
+            ConvNormAct(16, 44, dilation=3, padded=False),            # (N, 44, 26, 26)    13
+            ResidualPair(44, dilations=(1, 2)),                       # (N, 44, 26, 26)    19
+            ResidualPair(44, dilations=(1, 2)),                       # (N, 44, 26, 26)    25
         )
         self.C3 = nn.Sequential(
-            ConvNormAct(40, 80, dilation=5, padded=False),            # (N, 80, 16, 16)    35
+            ConvNormAct(44, 80, dilation=5, padded=False),            # (N, 80, 16, 16)    35
             ResidualPair(80, SeparableConv),                          # (N, 80, 16, 16)    39
             ResidualPair(80, SeparableConv),                          # (N, 80, 16, 16)    43
         )
