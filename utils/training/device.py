@@ -1,10 +1,12 @@
 """Which machine this is, and what makes it fast."""
 import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import torch
 
-__all__ = ["amp_dtype", "get_device", "machine", "memory_format"]
+__all__ = ["StepGraph", "amp_dtype", "get_device", "machine", "memory_format"]
 
 
 def get_device(name="auto") -> torch.device:
@@ -36,6 +38,49 @@ def amp_dtype(device: torch.device) -> torch.dtype | None:
 def memory_format(device: torch.device) -> torch.memory_format:
     """Channels last, 1.65 times as fast on a CPU; but batch norm's backward pass goes wrong with it on mps."""
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+class StepGraph:
+    """A training step as a CUDA graph: recorded once, then replayed with one launch in place of some 800.
+
+    On a fast GPU a step of a small network takes less time than Python needs to launch its kernels. The first steps run as
+    usual, on a stream of their own as CUDA asks for; batches of another size do so always.
+    See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
+    """
+
+    WARM_UP = 3  # steps, in which libraries choose their kernels and the optimizer makes its buffers
+
+    def __init__(self):
+        self.steps, self.graph, self.inputs, self.outputs = 0, None, (), ()
+        self.stream = torch.cuda.Stream()
+
+    def fits(self, inputs: tuple[torch.Tensor, ...]) -> bool:
+        return self.graph is not None and [x.shape for x in inputs] == [x.shape for x in self.inputs]
+
+    @contextmanager
+    def warm_up(self) -> Iterator[None]:
+        """Work goes to a stream beside the current one, which waits for it."""
+        self.steps += 1
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            yield
+        current.wait_stream(self.stream)
+
+    def capture(self, step: Callable, inputs: tuple[torch.Tensor, ...]) -> None:
+        """Record the step, without running it, once it is warm."""
+        if self.graph is not None or self.steps < self.WARM_UP:
+            return
+        self.inputs, self.graph = tuple(x.clone() for x in inputs), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            self.outputs = step(*self.inputs)
+
+    def replay(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """The step on these inputs; its outputs hold until the next replay."""
+        for static, value in zip(self.inputs, inputs, strict=True):
+            static.copy_(value)
+        self.graph.replay()
+        return self.outputs
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from .device import amp_dtype, memory_format
+from .device import StepGraph, amp_dtype, memory_format
 from .optimizer import make_optimizer
 from .recipes import Recipe
 
@@ -40,15 +40,34 @@ class Learner:
             cycle_momentum=False,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+        graphed = device.type == "cuda" and recipe.optimizer == "muon" and not self.scaler.is_enabled()
+        self.graph = StepGraph() if graphed else None
+        self._rates_on_device()
         self._averages, self._weights = _numbers(self.network), _numbers(self.trained)
 
     @property
     def lr(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def step(self, images: torch.Tensor, criterion: Callable, *targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """One step on a batch; (loss, logits). Nothing here waits for the device, but float16's scaler."""
-        images = images.contiguous(memory_format=memory_format(self.device))
+        inputs = images.contiguous(memory_format=memory_format(self.device)), *targets
+        if self.graph and self.graph.fits(inputs):
+            loss, logits = self.graph.replay(inputs)
+        elif self.graph:
+            with self.graph.warm_up():
+                loss, logits = self._step(criterion, *inputs)
+            self.graph.capture(lambda *static: self._step(criterion, *static), inputs)
+        else:
+            loss, logits = self._step(criterion, *inputs)
+        self.schedule.step()
+        if self.ema:
+            done = self.schedule.last_epoch
+            decay = min(self.ema, (1 + done) / (10 + done))  # a short memory at first: it starts from untrained weights
+            get_ema_multi_avg_fn(decay)(self._averages, self._weights, None)
+        return loss, logits
+
+    def _step(self, criterion: Callable, images: torch.Tensor, *targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             logits = self.trained(images)
         loss = criterion(logits.float(), *targets)
@@ -56,11 +75,6 @@ class Learner:
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.schedule.step()
-        if self.ema:
-            done = self.schedule.last_epoch
-            decay = min(self.ema, (1 + done) / (10 + done))  # a short memory at first: it starts from untrained weights
-            get_ema_multi_avg_fn(decay)(self._averages, self._weights, None)
         return loss.detach(), logits.detach()
 
     def state_dict(self) -> dict[str, dict]:
@@ -74,6 +88,15 @@ class Learner:
             getattr(self, name).load_state_dict(state[name])
         for weight, past in self.optimizer.state.items():  # a device with another memory format may have written it
             past["momentum_buffer"] = torch.empty_like(weight).copy_(past["momentum_buffer"])
+        self._rates_on_device()
+        if self.graph:
+            self.graph = StepGraph()  # the old one would go on with the old momentum
+
+    def _rates_on_device(self) -> None:
+        """A graph would keep a plain number for ever; a tensor's value is read at every step."""
+        for group in self.optimizer.param_groups:
+            rate = float(group["lr"])
+            group["lr"] = torch.tensor(rate, device=self.device) if self.graph else rate
 
     _parts = ("network", "trained", "optimizer", "schedule", "scaler")
 

@@ -38,7 +38,8 @@ class Muon(torch.optim.Optimizer):
     A gradient mostly points along a few directions, so that plain momentum hardly moves along the others. An orthogonal
     update moves equally far along all of them, which trains kernels in fewer epochs (Jordan et al. 2024,
     https://kellerjordan.github.io/posts/muon/). A kernel (out, in, k, k) counts as the matrix (out, in·k·k). Weight
-    decay is decoupled: each step takes lr·weight_decay of the weights away.
+    decay is decoupled: each step takes lr·weight_decay of the weights away. A group's lr may be a tensor on the device, so
+    that a CUDA graph of the step reads it anew each time.
     """
 
     def __init__(self, params, lr=0.03, momentum=MOMENTUM, weight_decay=0.0, orthogonal=True):
@@ -61,7 +62,7 @@ class Muon(torch.optim.Optimizer):
             if group["orthogonal"]:
                 updates = _orthogonal_updates(updates)
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(weights, updates, alpha=-group["lr"])
+            torch._foreach_sub_(weights, torch._foreach_mul(updates, group["lr"]))
 
 
 def _orthogonal_updates(updates: list[torch.Tensor]) -> list[torch.Tensor]:
