@@ -25,8 +25,8 @@ class S7(nn.Sequential):
         *,
         dilation: bool = True,
         depthwise: bool = True,
-        pairs: tuple[int, int, int, int] = (1, 2, 2, 1),
-        widths: tuple[int, int, int, int] = (16, 48, 80, 96),
+        pairs: tuple[int, int, int, int] = (2, 2, 2, 1),
+        widths: tuple[int, int, int, int] = (32, 40, 80, 96),
         width: float = 1.0,
     ):
         super().__init__()
@@ -37,24 +37,24 @@ class S7(nn.Sequential):
         separable = SeparableConv if depthwise else ConvNormAct
         dilations = (1, 2) if dilation else (1, 1)
 
-        #                                                                           output shape      receptive field
+        #                                                                 output shape      receptive field
         self.C1 = nn.Sequential(
-            ConvNormAct(3, c1),                                                   # (N, 16, 32, 32)     3
-            *(ResidualPair(c1) for _ in range(p1)),                               # (N, 16, 32, 32)     7
+            ConvNormAct(3, c1),                                         # (N, 32, 32, 32)     3
+            *(ResidualPair(c1) for _ in range(p1)),                     # (N, 32, 32, 32)    11
         )
         self.C2 = nn.Sequential(
-            ConvNormAct(c1, c2, stride=2),                                        # (N, 48, 16, 16)     9
-            *(ResidualPair(c2, dilations=dilations) for _ in range(p2)),          # (N, 48, 16, 16)    33
+            ConvNormAct(c1, c2, stride=2),                              # (N, 40, 16, 16)    13
+            *(ResidualPair(c2, dilations=dilations) for _ in range(p2)),  # (N, 40, 16, 16)    37
         )
         self.C3 = nn.Sequential(
-            ConvNormAct(c2, c3, stride=2),                                        # (N, 80, 8, 8)      37
-            *(ResidualPair(c3, separable) for _ in range(p3)),                    # (N, 80, 8, 8)      69
+            ConvNormAct(c2, c3, stride=2),                              # (N, 80, 8, 8)      41
+            *(ResidualPair(c3, separable) for _ in range(p3)),          # (N, 80, 8, 8)      73
         )
         self.C4 = nn.Sequential(
-            separable(c3, c4, stride=2),                                          # (N, 96, 4, 4)      77
-            *(ResidualPair(c4, separable) for _ in range(p4)),                    # (N, 96, 4, 4)     109
+            separable(c3, c4, stride=2),                                # (N, 96, 4, 4)      81
+            *(ResidualPair(c4, separable) for _ in range(p4)),          # (N, 96, 4, 4)     113
         )
-        self.O = Head(c4, num_classes)                                            # (N, 10)           the whole image
+        self.O = Head(c4, num_classes)                                  # (N, 10)           the whole image
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(check_images(x))

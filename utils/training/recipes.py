@@ -74,10 +74,10 @@ def _complaint(field, value) -> str:
 
 RECIPES = {
     "fast": Recipe(model="s7", epochs=4, batch_size=64, lr=0.03, val_images=0, affine_prob=0.25, cutout_prob=0.25),
-    "s7": Recipe(model="s7", epochs=60, lr=0.03),
-    "best": Recipe(model="s7", epochs=200, batch_size=512, lr=0.03, temperature=2.0, cycle=20, val_images=0),
-    "s7_dilated": Recipe(model="s7_dilated", epochs=60, batch_size=256, lr=0.03),
-    "teacher": Recipe(model="teacher", epochs=40, batch_size=512, lr=0.03),
+    "s7": Recipe(model="s7", epochs=30, batch_size=256, lr=0.03, affine_prob=0.25, cutout_prob=0.25),
+    "best": Recipe(model="s7", epochs=80, batch_size=512, lr=0.03, temperature=2.0, cycle=20, val_images=0),
+    "s7_dilated": Recipe(model="s7_dilated", epochs=30, batch_size=256, lr=0.03, affine_prob=0.25, cutout_prob=0.25),
+    "teacher": Recipe(model="teacher", epochs=30, batch_size=512, lr=0.03),
     "analysis": Recipe(model="s7", epochs=5, lr=0.03, val_images=0, affine_prob=0.25, cutout_prob=0.25),
     "quick": Recipe(model="s7", epochs=3, lr=0.02, batch_size=32, images=6000, val_images=600, on_device=False),
     "tutorial": Recipe(model="tutorial", epochs=1, optimizer="sgd", lr=0.01, weight_decay=5e-4, ema=0.0, affine_prob=0.0, cutout_prob=0.0),
