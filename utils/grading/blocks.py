@@ -1,6 +1,7 @@
 """The blocks of a network, C1 C2 … and O, found in the operations that it ran."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -22,7 +23,7 @@ class Block:
     @property
     def map(self) -> Operation | None:
         """The operation that puts out its last feature map."""
-        return _last_map(self.operations)
+        return final_map(self.operations)
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -50,23 +51,19 @@ def blocks(operations: list[Operation]) -> list[Block]:
     return found + ([Block("O", tuple(rest))] if rest else [])
 
 
-def final_map(operations: list[Operation]) -> Operation | None:
-    """The operation that puts out the last feature map, the one that pooling or flattening ends."""
-    return _last_map(operations)
-
-
 def convs_on_maps(operations: list[Operation]) -> list[Operation]:
     """The convolutions over more than one position: not those of a gate, nor those of an output."""
     return [op for op in operations if op.is_conv and prod(op.in_shape[2:]) > 1]
 
 
-def _last_map(operations) -> Operation | None:
-    following = [*operations[1:], None]
+def final_map(operations: Sequence[Operation]) -> Operation | None:
+    """The operation that puts out the last feature map, the one that pooling or flattening ends."""
     # What one torch function does inside is its own affair: only its result counts as a map.
+    backwards = operations[::-1]
     return next(
         (
             op
-            for op, after in reversed(list(zip(operations, following, strict=True)))
+            for op, after in zip(backwards, [None, *backwards], strict=False)
             if op.is_map and (after is None or after.call != op.call)
         ),
         None,

@@ -56,10 +56,10 @@ def effective_field(
 
     Of shape (side, side), over `draws` images of noise, in eval mode, with the weights as they are:
     how much each pixel counts, where the receptive field says whether it can count at all (Luo et
-    al. 2016, https://arxiv.org/abs/1701.04128). As in `receptive_field`, max-pooling is a mean and
-    norms of the image's own statistics are left out. The field lies in the middle if `side` is odd
-    and side − 1 a multiple of twice the product of the strides. Raises ValueError for a network
-    without any map.
+    al. 2016, https://arxiv.org/abs/1701.04128). As in `receptive_field`, max-pooling is a mean, and
+    norms and gates of the image's own statistics are left out. The field lies in the middle if
+    `side` is odd and side − 1 a multiple of twice the product of the strides. Raises ValueError for
+    a network without any map.
     """
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
@@ -140,10 +140,10 @@ def _middles(network: nn.Module, image: torch.Tensor, calls: list[int]) -> list[
 
 
 class _Probe(CallCounter):
-    """Keeps the maps of some calls; turns max-pooling into a mean, and leaves out norms.
+    """Keeps the maps of some calls; turns max-pooling into a mean, leaves out norms and gates.
 
-    A norm over the image's own statistics does see all of it, but that is not what a receptive
-    field means; batch norm in eval mode has no such statistics.
+    A norm over the image's own statistics does see all of it, and so does a gate made from a global
+    mean, but that is not what a receptive field means.
     """
 
     def __init__(self, calls: list[int]):
@@ -151,13 +151,21 @@ class _Probe(CallCounter):
         self.wanted, self.maps = set(calls), {}
 
     def run(self, func, args: tuple, kwargs: dict):
+        first = next((item for item in (*args, *kwargs.values()) if _is_tensor(item)), None)
         if func in NORMS:
-            result = (args[0] if args else kwargs["input"]).clone()
+            result = first.clone()
         else:
             result = (_mean_pool if func in MAX_POOLS else func)(*args, **kwargs)
         if self.calls in self.wanted:
             self.maps[self.calls] = result
+        is_map = first is not None and first.ndim == 4 and first[0, 0].numel() > 1
+        if is_map and _is_tensor(result) and result.numel() == first.shape[0] * first.shape[1]:
+            result = result.detach()  # one number for each channel
         return result
+
+
+def _is_tensor(item) -> bool:
+    return isinstance(item, torch.Tensor)
 
 
 def _mean_pool(

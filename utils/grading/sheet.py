@@ -5,7 +5,6 @@ import textwrap
 from html import escape
 from pathlib import Path
 
-
 import torch
 from torch import nn
 

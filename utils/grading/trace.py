@@ -15,13 +15,12 @@ __all__ = ["CallCounter", "Operation", "trace"]
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """One ATen operation on the images' data, whether a module, a function or a method asked for it.
+    """One ATen operation on the images' data: a module, a function or a method asked for it.
 
-    An array among `args` is kept as its shape. `inputs` are the operations whose results this one
-    takes. `module` is the path of the innermost module that ran, as in ``named_modules()``.
-    `parameters` are the names of those it takes. `call` is the number of the torch function, counted
-    from the start of the forward pass, that ran it: another run of the same network makes the same
-    calls, so the number finds the same map there.
+    A tensor among `args` is kept as its shape. `inputs` are the operations whose results this one
+    takes, `parameters` the names of the parameters. `module` is the path of the innermost module
+    that ran, as in ``named_modules()``. `call` is the number of the torch function that ran it,
+    counted from the start: another run makes the same calls, so it finds the same map there.
     """
 
     func: object
@@ -47,8 +46,13 @@ class Operation:
 
     @property
     def is_map(self) -> bool:
-        """Whether it puts out a feature map (N, C, H, W) of more than one position."""
-        return len(self.out_shape) == 4 and prod(self.out_shape[2:]) > 1
+        """Whether it puts out a feature map (N, C, H, W) of more than one position.
+
+        A mean or sum of rows or columns is on its way to global pooling and no map any more.
+        """
+        positions = prod(self.out_shape[2:]) if len(self.out_shape) == 4 else 0
+        reduced = self.name in ("mean", "sum") and positions < prod(self.in_shape[-2:])
+        return positions > 1 and not reduced
 
     # aten::convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding,
     # groups): the places of its arguments.
@@ -65,7 +69,7 @@ class Operation:
 
 
 class CallCounter(TorchFunctionMode):
-    """Counts the torch functions and methods that a network's code calls, not those inside of them."""
+    """Counts the torch functions and methods that a network calls, not those inside of them."""
 
     def __init__(self):
         super().__init__()
@@ -94,7 +98,7 @@ class _Recorder(TorchDispatchMode):
         # The same by memory, for a tensor that was written into, or rewrapped, behind torch's back.
         self.made_at = {images.untyped_storage().data_ptr(): None}
         self.names = {  # by memory too, since a transposed weight is another tensor
-            parameter.untyped_storage().data_ptr(): frozenset([name])
+            parameter.data_ptr(): frozenset([name])
             for name, parameter in network.named_parameters()
         }
         self.kept = []  # as long as results are kept, no memory is used twice
@@ -114,15 +118,15 @@ class _Recorder(TorchDispatchMode):
             memory = item.untyped_storage().data_ptr()
             if id(item) in self.made:
                 makers.append((item, self.made[id(item)][1]))
-            elif memory in self.names:
-                names |= self.names[memory]
+            elif item.data_ptr() in self.names:
+                names |= self.names[item.data_ptr()]
             elif memory in self.made_at:
                 makers.append((item, self.made_at[memory]))
         self.kept += results
         if results and makers:
             self._record(func, args, makers, names, results)
         elif names:
-            self.names |= {item.untyped_storage().data_ptr(): names for item in results}
+            self.names |= {item.data_ptr(): names for item in results}
         return out
 
     def _record(self, func, args, makers, names, results) -> None:
