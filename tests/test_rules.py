@@ -28,6 +28,11 @@ def test_good_networks_pass():
     assert measured(dilated, "downsampling") == "dilation alone: 32→26→16→10 (+200 points)"
 
 
+def test_the_flags_of_s7_cost_their_own_rule():
+    assert failed(create_model("s7", dilation=False)) == {DILATED}
+    assert SEPARABLE in failed(create_model("s7", depthwise=False))
+
+
 def test_the_tutorial_fails_rule_by_rule():
     fails = {"2 blocks", DOWN, POOLING, "3 receptive field", SEPARABLE, DILATED, GAP}
     assert failed(create_model("tutorial")) == fails

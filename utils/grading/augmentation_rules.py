@@ -55,14 +55,13 @@ def measure_augmentation(augmentation: A.BaseCompose | None) -> list[Rule]:
     return rules
 
 
-def _remedy(augmentation: object) -> str:
-    held = [key for key, part in getattr(augmentation, "__dict__", {}).items()
-            if isinstance(part, A.BaseCompose)]  # fmt: skip
-    kind = f"{type(augmentation).__module__}.{type(augmentation).__name__}"
-    remedy = f"give its .{held[0]}" if held else "give the A.Compose([...]) itself"
+def _remedy(wrong: object) -> str:
+    parts = getattr(wrong, "__dict__", {}).items()
+    held = [f"its .{name}" for name, part in parts if isinstance(part, A.BaseCompose)]
     return (
-        f"expected an albumentations Compose, got {kind}; {remedy}. "
-        "Steps of torchvision have to be written with albumentations first"
+        f"expected an albumentations Compose, got {type(wrong).__module__}.{type(wrong).__name__}; "
+        f"give {held[0] if held else 'the A.Compose([...]) itself'}. "
+        "Write steps of torchvision with albumentations first"
     )
 
 
@@ -80,7 +79,7 @@ def _steps(part, chance: float) -> Iterator[tuple[A.BasicTransform, float]]:
     for place, inner in enumerate(part.transforms):
         share = _chance(inner)
         if isinstance(part, A.OneOf):  # one always acts; each p is its weight in the draw
-            share /= sum(other.p for other in part.transforms) or 1
+            share = inner.p / (sum(other.p for other in part.transforms) or 1)
         elif isinstance(part, A.OneOrOther):
             share = part.p if place == 0 else 1 - part.p
         elif isinstance(part, A.SomeOf):

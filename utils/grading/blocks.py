@@ -1,7 +1,7 @@
 """The blocks of a network, C1 C2 … and O, found in the operations that it ran."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -10,7 +10,8 @@ from .trace import Operation
 __all__ = ["Block", "blocks", "convs_on_maps", "final_map", "pools", "shrinks", "unpadded_shape"]
 
 GIVEN_NAME = re.compile(r"(?:^|\.)(C\d+)(?:\.|$)")  # "C3" in "net.C3.0.conv.weight"
-PADS = {"constant_pad_nd", "replication_pad2d", "reflection_pad2d"} | {"new_empty"}  # circular
+# ATen's names; circular padding writes into a new_empty.
+PADS = {"constant_pad_nd", "replication_pad2d", "reflection_pad2d", "new_empty"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +57,10 @@ def convs_on_maps(operations: list[Operation]) -> list[Operation]:
     return [op for op in operations if op.is_conv and prod(op.in_shape[2:]) > 1]
 
 
-def final_map(operations: Sequence[Operation]) -> Operation | None:
+def final_map(operations: Iterable[Operation]) -> Operation | None:
     """The operation that puts out the last feature map, the one that pooling or flattening ends."""
-    # What one torch function does inside is its own affair: only its result counts as a map.
-    backwards = operations[::-1]
-    return next(
-        (
-            op
-            for op, after in zip(backwards, [None, *backwards], strict=False)
-            if op.is_map and (after is None or after.call != op.call)
-        ),
-        None,
-    )
+    results = {op.call: op for op in operations}  # of what a torch function does, the last one
+    return next((op for op in reversed(results.values()) if op.is_map), None)
 
 
 def _given_names(body: list[Operation], convs: list[Operation]) -> list[str]:
@@ -87,10 +80,9 @@ def _given_names(body: list[Operation], convs: list[Operation]) -> list[str]:
 
 def _names_by_resolution(body: list[Operation], convs: list[Operation]) -> list[str]:
     strides = {op for op in body if op.is_conv and max(op.stride) > 1}
-    changes = strides | {
-        op for op in body if pools(op) and op.is_map and op.out_shape != op.in_shape
-    }
-    changes = changes or {op for op in body if op.is_conv and max(op.dilation) > 1 and shrinks(op)}
+    poolings = {op for op in body if pools(op) and op.is_map and op.out_shape != op.in_shape}
+    dilations = {op for op in body if op.is_conv and max(op.dilation) > 1 and shrinks(op)}
+    changes = strides | poolings or dilations
     before, after = {}, {}  # changes of resolution on the way to an operation, and with its own
     for op in body:
         before[op] = max((after[maker] for maker in op.inputs), default=0)

@@ -11,7 +11,7 @@ from .trace import CallCounter, trace
 
 __all__ = ["effective_field", "receptive_field", "receptive_fields", "side_that_holds"]
 
-LARGEST_SIDE = 1024  # pixels; a network that sees farther is taken to see everything
+LARGEST_SIDE = 512  # pixels; a network that sees farther is taken to see everything
 # Of the probe image: positive for ReLU, and so small that no activation saturates.
 PROBE_LEVEL = 1e-6
 
@@ -159,8 +159,8 @@ class _Probe(CallCounter):
         if self.calls in self.wanted:
             self.maps[self.calls] = result
         is_map = first is not None and first.ndim == 4 and first[0, 0].numel() > 1
-        if is_map and _is_tensor(result) and result.numel() == first.shape[0] * first.shape[1]:
-            result = result.detach()  # one number for each channel
+        if is_map and _is_tensor(result) and result.shape[:2].numel() == result.numel():
+            result = result.detach()  # one number for each channel, no map
         return result
 
 

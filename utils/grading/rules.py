@@ -104,8 +104,7 @@ def global_average_pooling(seen: Evidence) -> Rule:
         words = f"none: {_x(last.out_shape[1:])} is flattened"
         for op in reversed(later):
             if "pool" in op.name or op.name in ("amax", "max", "mean", "sum"):
-                size = _x(op.out_shape[2:]) or "one value"
-                words = f"{_name(op)} to {size} on a {_x(last.out_shape[2:])} map"
+                words = f"{_name(op)} {_x(op.in_shape[2:])}→{_x(op.out_shape[2:]) or 1}"
         # The second order of axes is that of maps (N, H, W, C), as a norm of channels wants them.
         for axes in ((2, 3), (1, 2)):
             mean, spread = features.mean(axes), features.std()

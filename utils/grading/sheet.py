@@ -55,6 +55,8 @@ class SpecSheet(list[Rule]):
             lines += [" " * len(start) + line for line in rest]
         return "\n".join(lines)
 
+    __repr__ = __str__  # so that a notebook without HTML shows the table too
+
     def _repr_html_(self) -> str:
         left = "text-align:left;padding:2px 10px"
         head = "".join(
