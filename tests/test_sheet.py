@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from small_networks import good
 from torch import nn
 
@@ -54,6 +55,10 @@ def test_images_of_another_size_and_other_numbers_of_classes():
     network = good()
     network.O[2] = nn.Linear(8, 100)
     assert spec_sheet(network, side=64, num_classes=100).passed
+
+
+def test_a_compiled_network_is_the_one_inside():
+    assert spec_sheet(torch.compile(good())).passed
 
 
 def test_the_network_is_left_alone():

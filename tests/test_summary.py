@@ -6,7 +6,7 @@ from small_networks import good
 from torch import nn
 
 from models import create_model
-from utils.report.summary import format_stages, layer_table, stage_table
+from utils.report.summary import Stage, format_stages, layer_table, stage_table
 
 
 def total(network):
@@ -46,6 +46,11 @@ def test_parameters_that_never_run_have_a_row():
     lines = format_stages(rows).splitlines()
     assert len({len(line) for line in lines[1:5]}) == 1  # the columns are straight
     assert f"{total(network):,}" in lines[-1]
+
+
+def test_long_names_keep_the_columns_straight():
+    rows = [Stage(name, (8, 4, 4), 10, 0, 5) for name in ("C1", "a long name for a stage")]
+    assert len({len(line) for line in format_stages(rows).splitlines()[:3]}) == 1
 
 
 def test_a_layer_used_twice_counts_once():

@@ -38,12 +38,14 @@ class Evidence:
 
 
 def runs(seen: Evidence) -> Rule:
+    """It runs on the device it is given, and puts out logits."""
     wanted = (2, seen.num_classes)
     words = f"{seen.logits} on {seen.device}" if seen.operations else f"{seen.logits}"
     return Rule("1", "runs on GPU or CPU", f"logits {wanted}", words, seen.logits == wanted)
 
 
 def four_blocks(seen: Evidence) -> Rule:
+    """C1 to C4 with convolutions over maps, and O behind them."""
     names = [block.name for block in seen.blocks]
     words = ", ".join(
         block.name if block.name == "O" else f"{block.name} {_x(block.out_shape[2:])}"
@@ -54,6 +56,7 @@ def four_blocks(seen: Evidence) -> Rule:
 
 
 def downsampling(seen: Evidence) -> Rule:
+    """Three strided 3×3 convolutions, or dilated kernels in their place for 200 points."""
     convs = convs_on_maps(seen.operations)
     strided = [op for op in convs if max(op.stride) > 1]
     shrinking = [op for op in convs if _is_dilated(op) and shrinks(op)]
@@ -73,30 +76,34 @@ def downsampling(seen: Evidence) -> Rule:
 
 
 def no_other_pooling(seen: Evidence) -> Rule:
+    """Nothing but convolutions makes maps smaller, global average pooling aside."""
     found = [op for op in seen.operations if pools(op)]
     words = _counted(f"{_name(op)} {op.in_shape[2]}→{op.out_shape[2]}" for op in found)
     return Rule("2", "pooling besides GAP", "none", words, bool(seen.operations) and not found)
 
 
 def wide_view(seen: Evidence) -> Rule:
+    """The receptive field of the last map."""
     passed = isinstance(seen.reach, int) and seen.reach > 44
     return Rule("3", "receptive field", "more than 44", f"{seen.reach}", passed)
 
 
 def depthwise_separable(seen: Evidence) -> Rule:
+    """One kernel for each channel, then a 1×1 convolution that mixes the channels."""
     pairs = _separable_pairs(seen.operations)
     words = _counted(f"{first.groups}→{second.out_shape[1]}" for first, second in pairs)
     return Rule("4", "depthwise separable", "depthwise, then 1×1", words, bool(pairs))
 
 
 def dilated(seen: Evidence) -> Rule:
+    """A dilated convolution that really runs; a dilated 1×1 kernel is none."""
     found = [op for op in convs_on_maps(seen.operations) if _is_dilated(op)]
     words = _counted(f"{_x(op.kernel)} dilation {max(op.dilation)}" for op in found)
     return Rule("5", "dilated convolution", "at least one", words, bool(found))
 
 
 def global_average_pooling(seen: Evidence) -> Rule:
-    """Compares numbers, so that every way to write the mean of the last map counts."""
+    """The mean of the last map: numbers are compared, so every way to write it counts."""
     words, passed = "no map to average", False
     if last := final_map(seen.operations):
         later = seen.operations[seen.operations.index(last) + 1 :]
@@ -115,6 +122,7 @@ def global_average_pooling(seen: Evidence) -> Rule:
 
 
 def parameters(seen: Evidence) -> Rule:
+    """All of them, also those that never run."""
     count = sum(parameter.numel() for parameter in seen.network.parameters())
     return Rule("8", "parameters", "fewer than 200,000", f"{count:,}", count < 200_000)
 

@@ -93,6 +93,7 @@ def spec_sheet(
     rule whose subject is not given is shown as not measured. The network is left as it is. Raises
     ValueError for an augmentation that is no Compose.
     """
+    network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
     seen = _observe(network, torch.device(device), side, num_classes)
     rules = [measure(seen) for measure in NETWORK_RULES]
     rules += measure_augmentation(augmentation)
