@@ -1,7 +1,23 @@
-"""What a network, an augmentation and a run really do, and the assignment's rules measured on them."""
-from .augmentation import measure_policy
-from .receptive_field import effective_field, receptive_fields, side_that_holds
-from .sheet import SpecSheet, spec_sheet
-from .trace import stages, trace
+"""What a network, an augmentation and a run really do, and the assignment's rules on them."""
 
-__all__ = ["SpecSheet", "effective_field", "measure_policy", "receptive_fields", "side_that_holds", "spec_sheet", "stages", "trace"]
+from .augmentation_rules import measure_augmentation
+from .blocks import Block, blocks
+from .receptive_field import effective_field, receptive_field, receptive_fields, side_that_holds
+from .rules import Rule
+from .sheet import SpecSheet, spec_sheet
+from .trace import Operation, trace
+
+__all__ = [
+    "Block",
+    "Operation",
+    "Rule",
+    "SpecSheet",
+    "blocks",
+    "effective_field",
+    "measure_augmentation",
+    "receptive_field",
+    "receptive_fields",
+    "side_that_holds",
+    "spec_sheet",
+    "trace",
+]

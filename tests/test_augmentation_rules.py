@@ -1,0 +1,209 @@
+"""Each step of an augmentation is measured alone, by what it does."""
+
+import warnings
+
+import pytest
+
+from utils.data import CIFAR10_MEAN, MEAN_PIXEL, A, make_augmentation
+from utils.grading import measure_augmentation
+
+pytestmark = pytest.mark.filterwarnings("ignore:ShiftScaleRotate is a special case")
+
+FLIP, AFFINE, CUTOUT = "horizontal flip", "shift-scale-rotate", "coarse dropout"
+SIZES = {
+    "num_holes_range": (1, 1),
+    "hole_height_range": (16, 16),
+    "hole_width_range": (16, 16),
+    "p": 0.5,
+}
+
+
+def flip(p=0.5):
+    return A.HorizontalFlip(p=p)
+
+
+def affine(**more):
+    return A.ShiftScaleRotate(**{"shift_limit": 0.1, "rotate_limit": 15} | more)
+
+
+def cutout(fill=MEAN_PIXEL, **sizes):
+    return A.CoarseDropout(**SIZES | sizes, fill=fill)
+
+
+def measure(*steps):
+    return {rule.rule: rule for rule in measure_augmentation(A.Compose(steps))}
+
+
+def words(name, *steps):
+    return measure(*steps)[name].measured
+
+
+def failed(*steps):
+    return {name for name, rule in measure(*steps).items() if not rule.passed}
+
+
+def test_the_projects_augmentation_passes():
+    limits = {"shift": 0.125, "scale": 0.1, "rotate": 15, "affine_prob": 0.5, "cutout_prob": 0.25}
+    rules = measure_augmentation(make_augmentation(**limits))
+    assert [(rule.measured, rule.passed) for rule in rules] == [
+        ("mirrored, p = 0.5", True),
+        ("±3 pixels, ±10%, ±15°, p = 0.5", True),
+        (f"one 16×16 of {MEAN_PIXEL}, p = 0.25", True),
+    ]
+    without_rotation = measure_augmentation(make_augmentation(**limits | {"rotate": 0}))
+    assert [rule.passed for rule in without_rotation] == [True, False, True]
+    assert without_rotation[1].measured == "±3 pixels, ±10%, ±0°, p = 0.5"
+
+
+def test_missing_repeated_and_switched_off_steps():
+    assert failed(A.VerticalFlip(p=0.5)) == {FLIP, AFFINE, CUTOUT}
+    assert words(CUTOUT, flip()) == "none" == words(CUTOUT, cutout(p=0))
+    assert failed(flip(), flip(), affine(), cutout()) == {FLIP}
+    assert words(CUTOUT, cutout(), cutout()) == "2 of them"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [A.ColorJitter(p=0.25)],  # has .transforms, and is no container
+        [A.OneOf([A.Blur(p=1), A.GaussNoise(p=1)], p=0.3)],
+        [A.RandomBrightnessContrast(p=1)],
+        [A.PadIfNeeded(40, 40), A.RandomCrop(32, 32)],
+        [A.Normalize(), A.ToTensorV2()],
+        [A.ToFloat(max_value=255), A.ToTensorV2()],
+        [A.Normalize(normalization="image"), A.ToTensorV2()],
+    ],
+)
+def test_other_steps_do_not_disturb(steps):
+    right = flip(), affine(), cutout()
+    expected = [rule.measured for rule in measure(*right).values()]
+    assert not failed(*right, *steps)
+    assert [rule.measured for rule in measure(*right, *steps).values()] == expected
+
+
+def test_another_steps_shift_does_not_count():
+    still = affine(shift_limit=0)
+    steps = A.PadIfNeeded(40, 40), A.RandomCrop(32, 32)
+    assert failed(flip(), *steps, still, cutout()) == {AFFINE}
+    assert words(AFFINE, *steps, still).startswith("±0 pixels")
+
+
+@pytest.mark.parametrize(
+    ("container", "p"),
+    [
+        (A.OneOf([flip(1), A.Blur(p=1)], p=0.5), "0.25"),
+        (A.OneOf([flip(0.6), A.Blur(p=0.2)], p=1), "0.75"),
+        (A.OneOrOther(flip(1), A.Blur(p=1), p=0.3), "0.3"),
+        (A.SomeOf([flip(0.5), A.Blur(), A.Blur(), A.Blur()], n=2, p=1), "0.25"),
+        (A.SomeOf([flip(1), A.Blur()], n=2, replace=True, p=1), "0.75"),
+        (A.Sequential([flip(0.5)], p=0.5), "0.25"),
+        (A.Sequential([A.OneOf([A.Sequential([flip()]), A.Blur(p=0.5)], p=1)], p=1), "0.25"),
+    ],
+)
+def test_probabilities_of_steps_in_containers(container, p):
+    assert words(FLIP, container) == f"mirrored, p = {p}"
+
+
+def test_what_is_no_compose_of_albumentations():
+    class Wrapper:
+        def __init__(self):
+            self.transform = A.Compose([flip()])
+
+    class TorchvisionCompose:  # as in torchvision.transforms
+        transforms = [flip()]
+
+    for wrong, remedy in (
+        (Wrapper(), r"give its \.transform"),
+        (TorchvisionCompose(), "torchvision"),
+        (lambda image: image, r"give the A\.Compose"),
+        ([flip()], "got builtins.list"),
+        (flip(), "got albumentations"),
+    ):
+        with pytest.raises(ValueError, match=remedy):
+            measure_augmentation(wrong)
+
+
+def test_without_an_augmentation_nothing_is_measured():
+    assert [rule.passed for rule in measure_augmentation(None)] == [None] * 3
+
+
+# --- shift, scale, rotate ---
+
+
+def test_large_limits_and_a_black_border():
+    step = A.ShiftScaleRotate(0.1, 0.5, 45, border_mode=0)
+    assert words(AFFINE, step) == "±3 pixels, ±50%, ±45°, p = 0.5"
+    assert words(AFFINE, affine(border_mode=4, scale_limit=0.3)).startswith("±3 pixels, ±30%, ±15°")
+
+
+def test_shear_is_neither_scale_nor_rotation():
+    sheared = A.Affine(translate_percent=(-0.1, 0.1), shear=(-20, 20))
+    assert words(AFFINE, sheared) == "±3 pixels, ±0%, ±0°, p = 0.5"
+    assert AFFINE in failed(sheared)
+    both = A.Affine(
+        translate_percent=(-0.1, 0.1), scale=(0.9, 1.1), rotate=(-9, 9), shear=(-20, 20)
+    )
+    assert words(AFFINE, both) == "±3 pixels, ±10%, ±9°, p = 0.5" and AFFINE not in failed(both)
+
+
+def test_what_is_constant_is_no_shift_in_both_directions():
+    limits = {"scale": (0.9, 1.1), "rotate": (-9, 9)}
+    constant = A.Affine(translate_percent={"x": 0.0625, "y": 0.0625}, **limits)
+    assert words(AFFINE, constant).startswith("always +2 pixels (not in both directions)")
+    one_way = A.Affine(translate_percent=(0, 0.1), **limits)
+    assert words(AFFINE, one_way).startswith("0 to +3 pixels (not in both directions)")
+    sideways = A.Affine(translate_px={"x": (-2, 2), "y": 0}, **limits)
+    assert words(AFFINE, sideways).startswith("x ±2, y ±0 pixels, ")
+    assert AFFINE in failed(constant) and AFFINE in failed(one_way)
+    assert AFFINE not in failed(sideways)
+    always_small = A.Affine(translate_percent=(-0.1, 0.1), scale=0.9, rotate=10)
+    assert words(AFFINE, always_small) == "±3 pixels, always -10%, always +10°, p = 0.5"
+    assert AFFINE in failed(always_small)
+
+
+# --- the cutout ---
+
+
+def test_a_fill_within_two_levels_of_the_mean():
+    assert CUTOUT not in failed(cutout(fill=tuple(255 * mean for mean in CIFAR10_MEAN)))
+    assert CUTOUT not in failed(cutout(fill=tuple(level + 2 for level in MEAN_PIXEL)))
+    assert CUTOUT in failed(cutout(fill=tuple(level + 3 for level in MEAN_PIXEL)))
+
+
+def test_a_fill_on_the_wrong_scale():
+    assert words(CUTOUT, cutout((0.49, 0.48, 0.45))) == "one 16×16 of (0, 0, 0), p = 0.5"
+    assert CUTOUT in failed(cutout((0.49, 0.48, 0.45)))
+    assert CUTOUT in failed(A.Normalize(), cutout((0.49, 0.48, 0.45)))
+    assert CUTOUT in failed(A.ToFloat(max_value=255), cutout((125, 123, 114)))
+    assert CUTOUT not in failed(A.ToFloat(max_value=255), cutout(CIFAR10_MEAN))
+    own_mean = A.Normalize(mean=CIFAR10_MEAN, std=(0.25, 0.25, 0.25))
+    assert CUTOUT not in failed(own_mean, cutout(0))
+    assert CUTOUT in failed(A.ToTensorV2(), cutout())  # it can't run there
+
+
+def test_the_assignments_own_arguments():
+    names = ("max_holes", "max_height", "max_width", "min_holes", "min_height", "min_width")
+    sizes = dict(zip(names, (1, 16, 16, 1, 16, 16), strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are ignored with a warning
+        step = A.CoarseDropout(**sizes, fill_value=MEAN_PIXEL, mask_fill_value=None)
+    assert CUTOUT in failed(step)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hole_width_range": (8, 8)}, {"hole_width_range": (8, 16)}, {"num_holes_range": (2, 2)}],
+)
+def test_other_sizes_and_numbers(change):
+    assert CUTOUT in failed(cutout(**change))
+
+
+def test_random_colours():
+    assert CUTOUT in failed(cutout("random")) and "colours" in words(CUTOUT, cutout("random"))
+
+
+def test_the_augmentation_is_left_alone():
+    steps = A.Compose([flip(), affine(border_mode=4), cutout()])
+    before = str(steps.to_dict())
+    measure_augmentation(steps)
+    assert str(steps.to_dict()) == before

@@ -1,0 +1,143 @@
+"""The receptive field: the gradient probe against the textbook's recurrence."""
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small_networks import conv, good
+from torch import nn
+
+from models import create_model
+from utils.grading import effective_field, receptive_field, receptive_fields, side_that_holds
+
+
+def field(network):
+    return max(receptive_field(network).shape)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_chains_follow_the_recurrence(seed):
+    choose = random.Random(seed)
+    layers, channels, reach, jump = [], 3, 1, 1
+    for _ in range(choose.randint(2, 6)):
+        kernel, dilation = choose.choice([1, 3, 5]), choose.choice([1, 2])
+        stride = 2 if jump < 8 and kernel > 1 and choose.random() < 0.4 else 1
+        if kernel > 1 and choose.random() < 0.3:
+            pool = choose.choice([nn.MaxPool2d, nn.AvgPool2d])
+            layers.append(pool(3, stride, padding=1))
+            kernel, dilation = 3, 1
+        else:
+            layers.append(conv(channels, 4, kernel, stride=stride, dilation=dilation))
+            channels = 4
+        reach += (kernel - 1) * dilation * jump
+        jump *= stride
+    end = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+    assert field(nn.Sequential(*layers, *end)) == reach
+
+
+class Residual(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Dense(nn.Sequential):
+    def forward(self, x):
+        return torch.cat([x, super().forward(x)], 1)
+
+
+@pytest.mark.parametrize("join", [Residual, Dense])
+def test_a_branch_counts_once(join):
+    channels = 3 if join is Residual else 6
+    network = nn.Sequential(conv(3, 3), join(conv(3, 3)), join(conv(channels, channels, 5)))
+    assert field(network) == 1 + 2 + 2 + 4
+
+
+def test_functional_pooling_is_seen():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return F.max_pool2d(F.relu(self.conv(x)), 2).mean((2, 3))
+
+    assert field(Net()) == 4
+
+
+def test_deep_networks_neither_overflow_nor_vanish():
+    assert field(nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(40)))) == 81
+
+
+def test_norms_of_the_images_own_statistics_do_not_count():
+    norms = nn.GroupNorm(2, 8), nn.SiLU(), nn.InstanceNorm2d(8)
+    assert field(nn.Sequential(nn.Conv2d(3, 8, 3), *norms)) == 3
+
+
+@pytest.mark.parametrize("mean", [lambda x: x.mean((2, 3), keepdim=True), nn.AdaptiveAvgPool2d(1)])
+def test_gates_of_a_global_mean_do_not_count(mean):
+    network = good()
+    network.C1.extra = lambda x: x * mean(x).sigmoid()
+    assert field(network) == 61
+
+
+def test_pooling_with_ceil_mode():
+    layers = nn.Conv2d(3, 4, 3, stride=4), nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(4, 4, 1)
+    assert field(nn.Sequential(*layers)) == 7
+
+
+def test_pooling_of_a_flattened_map_is_no_map():
+    pool = nn.Flatten(2), nn.AvgPool1d(1024), nn.Flatten()
+    assert field(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *pool)) == 3
+
+
+def test_bad_dilations_leave_holes():
+    gridded = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=2, dilation=2) for _ in range(3)))
+    mask = receptive_field(gridded)
+    assert mask.shape == (13, 13) and mask.sum() == 49
+
+
+def test_known_networks():
+    assert field(create_model("tutorial")) == 16
+    fields = receptive_fields(good())
+    reaches = {"C1": 7, "C2": 17, "C3": 37, "C4": 61}
+    assert {name: max(mask.shape) for name, mask in fields.items()} == reaches
+    assert torch.equal(fields["C4"], receptive_field(good()))
+    dilated = receptive_fields(create_model("s7_dilated"))
+    assert list(dilated) == ["C1", "C2", "C3", "C4"]
+    assert all(mask.all() for mask in dilated.values())  # every pixel inside reaches the output
+
+
+def test_networks_without_a_map_and_without_a_gradient():
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    assert field(flat) == 0 and receptive_fields(flat) == {}
+    with pytest.raises(ValueError, match="no map of which a field could be measured"):
+        effective_field(flat, 21)
+    network = good()
+    network.C1.extra = torch.Tensor.detach
+    with pytest.raises(ValueError, match="no gradient reaches the image"):
+        receptive_field(network)
+
+
+def test_effective_field_lies_inside_of_the_receptive_field_and_shows_its_holes():
+    torch.manual_seed(0)
+    gridded = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=2, dilation=2) for _ in range(3)))
+    effective, mask = effective_field(gridded, 21), receptive_field(gridded)
+    assert effective.shape == (21, 21) and effective.max() == 1
+    assert torch.equal(effective[4:17, 4:17] > 0, mask) and (effective > 0).sum() == mask.sum()
+    assert torch.equal(effective, effective_field(gridded, 21))  # the draws are the same
+
+
+def test_the_square_that_holds_a_share():
+    field = torch.zeros(9, 9)
+    field[4, 4], field[3, 4], field[0, 0] = 5, 4, 1
+    shares = (0.4, 0.5, 0.6, 0.9, 0.95, 1)
+    assert [side_that_holds(field, share) for share in shares] == [1, 1, 3, 3, 9, 9]
+
+
+def test_the_network_is_left_alone():
+    network = good().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    receptive_fields(network)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

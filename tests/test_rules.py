@@ -1,0 +1,326 @@
+"""Each rule for a network tells look-alikes apart, and nothing but its own subject."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small_networks import Block, conv, good, separable
+from torch import nn
+
+from models import create_model
+from utils.grading import spec_sheet
+
+DOWN, POOLING, GAP = "2 downsampling", "2 pooling besides GAP", "6 global average pooling"
+SEPARABLE, DILATED = "4 depthwise separable", "5 dilated convolution"
+
+
+def failed(network):
+    return {f"{rule.number} {rule.rule}" for rule in spec_sheet(network) if rule.passed is False}
+
+
+def measured(network, name):
+    return next(rule.measured for rule in spec_sheet(network) if rule.rule == name)
+
+
+def test_good_networks_pass():
+    assert not failed(good()) and not failed(create_model("s7"))
+    dilated = create_model("s7_dilated")
+    assert not failed(dilated)
+    assert measured(dilated, "downsampling") == "dilation alone: 32→26→16→10 (+200 points)"
+
+
+def test_the_flags_of_s7_cost_their_own_rule():
+    assert failed(create_model("s7", dilation=False)) == {DILATED}
+    assert SEPARABLE in failed(create_model("s7", depthwise=False))
+
+
+def test_the_tutorial_fails_rule_by_rule():
+    fails = {"2 blocks", DOWN, POOLING, "3 receptive field", SEPARABLE, DILATED, GAP}
+    assert failed(create_model("tutorial")) == fails
+    pools = "max_pool2d 28→14, max_pool2d 10→5"
+    assert measured(create_model("tutorial"), "pooling besides GAP") == pools
+
+
+# --- 2 blocks, downsampling, pooling ---
+
+
+def test_a_fifth_block():
+    network = good()
+    network.C4.append(conv(8, 8, stride=2))
+    assert failed(network) == {DOWN}  # it is within C4
+    children = [*good()[:4], conv(8, 8, stride=2), good().O]
+    assert failed(nn.Sequential(*children)) == {"2 blocks", DOWN}
+    assert failed(nn.Sequential(*good())) == set()  # without names: by resolution
+
+
+def test_a_network_that_ends_in_a_map_has_no_output_block():
+    network = good()
+    network.O = nn.Identity()
+    assert "2 blocks" in failed(network)
+
+
+@pytest.mark.parametrize("change", [{"stride": 1}, {"kernel": 5}, {"kernel": 1}, {"stride": 4}])
+def test_not_three_strided_3x3(change):
+    network = good()
+    network.C2[0] = conv(8, 8, **({"stride": 2} | change))
+    assert failed(network) - {"3 receptive field"} == {DOWN}
+
+
+def test_a_strided_shortcut():
+    class Strided(nn.Module):
+        def __init__(self, block):
+            super().__init__()
+            self.block, self.shortcut = block, nn.Conv2d(8, 8, 1, stride=2)
+
+        def forward(self, x):
+            return self.block(x) + self.shortcut(x)
+
+    network = good()
+    network.C2 = Strided(network.C2)
+    assert failed(network) == {DOWN}
+
+
+def test_max_pooling_as_a_module_even_without_a_stride():
+    network = good()
+    network.C1.append(nn.MaxPool2d(3, 1, padding=1))
+    assert failed(network) == {POOLING}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        lambda x: F.max_pool2d(x, 2),
+        lambda x: F.avg_pool2d(x, 2),
+        lambda x: F.adaptive_avg_pool2d(x, 16),
+        lambda x: x[:, :, ::2, ::2],
+        lambda x: F.interpolate(x, scale_factor=0.5),
+        lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear"),
+    ],
+)
+def test_pooling_hidden_in_forward(extra):
+    network = good()
+    network.C1.extra = extra
+    assert failed(network) == {POOLING}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        lambda x: x[:, :, 1:-1, 1:-1],
+        lambda x: F.pad(x, (-1, -1, -1, -1)),
+        lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(),
+        lambda x: x * F.adaptive_avg_pool2d(x, 1).sigmoid(),
+        lambda x: x * x.mean(1, keepdim=True).sigmoid(),
+    ],
+)
+def test_crops_and_gates_are_no_pooling(extra):
+    network = good()
+    network.C1.extra = extra
+    assert not failed(network)
+
+
+@pytest.mark.parametrize("mode", ["replicate", "reflect", "circular"])
+def test_padding_modes(mode):
+    strided = [conv(8, 8, stride=2, padding_mode=mode) for _ in range(3)]
+    network = good()
+    network.C2[0], network.C3[0] = strided[:2]
+    assert not failed(network)
+    assert measured(network, "downsampling") == "3×3 32→16, 3×3 16→8, 3×3 8→4"
+    layers = [conv(8, 8, dilation=2, padding_mode=mode) for _ in range(3)]
+    never_shrinks = nn.Sequential(conv(3, 8), *layers, good().O)
+    assert measured(never_shrinks, "downsampling") == "none"
+
+
+# --- 200 points: dilation alone ---
+
+
+def test_unpadded_dilated_kernels_in_place_of_strides():
+    network = good()
+    network.C2[0] = conv(8, 8, dilation=3, padded=False)
+    network.C3[0] = conv(8, 8, dilation=5, padded=False)
+    network.C4[0] = separable(dilation=3, padded=False)
+    network.C3.append(conv(8, 8, dilation=5))  # a small network needs the wider view
+    network.C2.append(conv(8, 8, dilation=4))
+    assert not failed(network)
+    assert measured(network, "downsampling") == "dilation alone: 32→26→16→10 (+200 points)"
+    network.C1.extra = lambda x: F.max_pool2d(x, 3, 1, 1)
+    assert failed(network) == {DOWN, POOLING}
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_no_claim_where_maps_never_shrink(count):
+    layers = [conv(8, 8, dilation=6) for _ in range(count)]
+    assert measured(nn.Sequential(conv(3, 8), *layers, good().O), "downsampling") == "none"
+
+
+# --- 3 receptive field ---
+
+
+def test_a_small_view():
+    network = good()
+    network.C2[1] = network.C2[2] = network.C3[1] = network.C3[2] = nn.Identity()
+    assert failed(network) == {"3 receptive field"}
+
+
+def test_a_network_that_takes_one_size_only():
+    network = good()
+    network.C1.extra = lambda x: x.reshape(-1, 8, 32, 32)  # larger images become several
+
+    def keep_size(module, inputs):
+        return inputs[0].reshape(1 if len(inputs[0]) == 1 else 2, 3, 32, 32)
+
+    network.register_forward_pre_hook(keep_size)
+    assert failed(network) == {"3 receptive field"}
+    assert measured(network, "receptive field").startswith("not to be had: RuntimeError")
+
+
+# --- 4 depthwise separable, 5 dilated ---
+
+
+def test_separable_with_one_group():
+    network = good()
+    for block in network.C4:
+        block[0][0] = nn.Conv2d(8, 8, 3, block[0][0].stride, 1, groups=1)
+    assert failed(network) == {SEPARABLE}
+
+
+@pytest.mark.parametrize("second", [conv(8, 8), conv(8, 8, 1, groups=8), nn.Identity()])
+def test_depthwise_without_its_pointwise(second):
+    network = good()
+    network.C4[0][1] = network.C4[1][1] = second
+    assert failed(network) == {SEPARABLE}
+
+
+@pytest.mark.parametrize("takes_it", [True, False])
+def test_what_makes_a_convolution_separable_is_the_way_of_the_data(takes_it):
+    class Gated(nn.Module):  # the 1×1 runs right behind the depthwise one, whatever it takes
+        def __init__(self):
+            super().__init__()
+            self.depthwise, self.pointwise = separable()
+
+        def forward(self, x):
+            wide = F.layer_norm(self.depthwise(x).permute(0, 2, 3, 1), (8,)).permute(0, 3, 1, 2)
+            gate = wide.mean((2, 3), keepdim=True).sigmoid()
+            return self.pointwise(wide * gate) if takes_it else wide + self.pointwise(x)
+
+    network = good()
+    network.C4 = Block(conv(8, 8, stride=2), Gated())
+    assert failed(network) == (set() if takes_it else {SEPARABLE})
+
+
+def test_repeats_are_counted():
+    network = good()
+    assert measured(network, "depthwise separable") == "8→8 ×2"
+    network.C2[1] = conv(8, 8, dilation=2)
+    assert measured(network, "dilated convolution") == "3×3 dilation 2 ×2"
+
+
+def test_dilation_of_1_and_of_a_1x1():
+    network = good()
+    network.C1[1] = conv(8, 8)
+    network.C3.append(conv(8, 8))  # the view that is lost
+    assert failed(network) == {DILATED}
+    network.C2.append(conv(8, 8, 1, dilation=2))
+    assert failed(network) == {DILATED}
+
+
+def test_a_dilated_layer_that_is_never_called():
+    class Unused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.never = conv(8, 8), conv(8, 8, dilation=2)
+
+        def forward(self, x):
+            return self.conv(x)
+
+    network = good()
+    network.C1[1] = Unused()
+    assert failed(network) == {DILATED}
+
+
+# --- 6 global average pooling ---
+
+
+class Call(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def ending(function):
+    network = good()
+    network.O[0] = Call(function)
+    return network
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        nn.AvgPool2d(4),
+        nn.Sequential(nn.Flatten(2), nn.AdaptiveAvgPool1d(1)),
+        nn.Sequential(nn.Flatten(2), nn.AvgPool1d(16)),
+        lambda x: x.mean((2, 3)),
+        lambda x: x.mean(-1).mean(-1),
+        lambda x: x.mean(3, keepdim=True).mean(2, keepdim=True),
+        lambda x: x.sum((2, 3)) / 16,
+        lambda x: x.flatten(2).mean(-1),
+        lambda x: torch.einsum("nchw->nc", x) / 16,
+        lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (8,)).mean((1, 2)),
+    ],
+)
+def test_ways_to_write_global_average_pooling(gap):
+    network = ending(gap)
+    assert not failed(network)
+    assert measured(network, "global average pooling") == "mean of 4×4, 8 channels"
+
+
+@pytest.mark.parametrize(
+    ("function", "fails"),
+    [
+        (nn.AvgPool2d(3), {GAP, POOLING}),
+        (nn.AdaptiveMaxPool2d(1), {GAP, POOLING}),
+        (lambda x: x.amax((2, 3)), {GAP}),
+        (lambda x: x[:, :, 1, 1], {GAP}),
+        (lambda x: x.sum((2, 3)), {GAP}),
+    ],
+)
+def test_what_is_not_global_average_pooling(function, fails):
+    assert failed(ending(function)) == fails
+
+
+def test_a_last_convolution_to_the_classes_may_come_before_the_pooling():
+    network = good()
+    network.O = Block(conv(8, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert not failed(network)
+
+
+# --- 1 runs, 8 parameters ---
+
+
+def test_too_many_parameters():
+    network = good()
+    network.C1[0].never = nn.Linear(1000, 200)
+    network.C1[0].forward = network.C1[0][0].forward
+    assert failed(network) == {"8 parameters"}
+
+
+def test_a_network_that_does_not_run_or_has_no_map():
+    assert {"1 runs on GPU or CPU", "2 blocks", POOLING, GAP} <= failed(nn.Linear(5, 5))
+    assert measured(nn.Linear(5, 5), "runs on GPU or CPU").startswith("RuntimeError")
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    assert measured(flat, "receptive field") == "0"
+
+
+@pytest.mark.parametrize("wrap", [lambda x: (x, x), lambda x: {"logits": x}])
+def test_a_network_that_returns_no_tensor(wrap):
+    network = good()
+    network.O.extra = wrap
+    assert failed(network) == {"1 runs on GPU or CPU"}
+    assert "not a tensor" in measured(network, "runs on GPU or CPU")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_precision_is_measured(dtype):
+    assert not failed(good().to(dtype))

@@ -1,0 +1,73 @@
+"""The sheet as a whole: its verdict, its width, its HTML."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from small_networks import good
+from torch import nn
+
+from models import create_model
+from utils.data import make_augmentation
+from utils.grading import Rule, SpecSheet, spec_sheet
+
+AUGMENTATION = make_augmentation(
+    shift=0.125, scale=0.1, rotate=15, affine_prob=0.5, cutout_prob=0.25
+)
+
+
+def test_a_sheet_that_passes():
+    sheet = spec_sheet(good(), AUGMENTATION, accuracy=0.85)
+    assert sheet.passed and len(sheet) == 14
+    assert [rule.number for rule in sheet] == list("12223456777889")
+    first = str(sheet).splitlines()[0]
+    assert first == "PASS: all 13 measured rules hold (1 not measured)"
+    complete = SpecSheet(Rule("1", "a", "b", "c", True) for _ in range(14))
+    assert complete.verdict == "PASS: all 14 rules hold"
+
+
+def test_a_sheet_that_fails():
+    sheet = spec_sheet(create_model("tutorial"), accuracy=0.6)
+    assert not sheet.passed
+    assert sheet.verdict == "FAIL: 8 of 14 rules (4 not measured)"
+    lines = str(sheet).splitlines()[3:]
+    assert [line[:4].strip() for line in lines if line[:4].strip()].count("FAIL") == 8
+
+
+@pytest.mark.parametrize("name", ["tutorial", "s7", "s7_dilated"])
+def test_it_is_at_most_100_characters_wide(name):
+    sheet = spec_sheet(create_model(name), AUGMENTATION, accuracy=0.9)
+    assert max(map(len, str(sheet).splitlines())) <= 100
+    long = SpecSheet([Rule("1", "a rule", "much", "many words " * 30, False)])
+    assert max(map(len, str(long).splitlines())) <= 100
+    assert str(long).count("many") == 30
+
+
+def test_html_has_every_rule_and_no_markup_of_others():
+    html = spec_sheet(good())._repr_html_()
+    assert html.count("<tr>") == 15 and "FAIL" not in html
+    html = SpecSheet([Rule("1", "<b>", "a & b", "<script>", None)])._repr_html_()
+    assert "&lt;script&gt;" in html and "<script>" not in html and "a &amp; b" in html
+
+
+def test_images_of_another_size_and_other_numbers_of_classes():
+    network = good()
+    network.O[2] = nn.Linear(8, 100)
+    assert spec_sheet(network, side=64, num_classes=100).passed
+
+
+def test_a_compiled_network_is_the_one_inside():
+    assert spec_sheet(torch.compile(good())).passed
+
+
+def test_the_network_is_left_alone():
+    network = good().half().train()
+    spec_sheet(network)
+    assert network.training and next(network.parameters()).dtype.itemsize == 2
+
+
+def test_grading_knows_nothing_of_training():
+    code = "import sys, utils.grading; print([m for m in sys.modules if 'utils.training' in m])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr

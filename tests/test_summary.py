@@ -1,0 +1,77 @@
+"""The tables add up, and leave the network alone."""
+
+import pytest
+import torch
+from small_networks import good
+from torch import nn
+
+from models import create_model
+from utils.report.summary import Stage, format_stages, layer_table, stage_table
+
+
+def total(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["tutorial", "s7", "s7_dilated"])
+def test_stage_table_adds_up(name):
+    network = create_model(name)
+    rows = stage_table(network)
+    assert rows[-1].name == "O" and rows[-1].receptive_field is None
+    assert sum(row.parameters for row in rows) == total(network)
+    assert f"{total(network):,}" in format_stages(rows)
+
+
+def test_what_a_row_says():
+    rows = stage_table(good())
+    assert [row.name for row in rows] == ["C1", "C2", "C3", "C4", "O"]
+    assert [row.receptive_field for row in rows] == [7, 17, 37, 61, None]
+    assert (rows[3].shape, rows[4].shape) == ((8, 4, 4), (10,))
+    # 3·8 and 8·8 kernels of 3×3 on 32×32
+    assert rows[0].multiply_adds == 1024 * 9 * (24 + 64)
+    # two depthwise kernels of 8 channels and two 1×1 of 8·8 on 4×4
+    assert rows[3].multiply_adds == 16 * 2 * (9 * 8 + 64)
+    assert rows[4].multiply_adds == 80
+    network = good()
+    network.O[2] = nn.Linear(8, 10, bias=False)
+    assert stage_table(network)[4].multiply_adds == 80
+
+
+def test_parameters_that_never_run_have_a_row():
+    network = good()
+    network.C1[0].never = nn.Linear(5, 5)
+    network.C1[0].forward = network.C1[0][0].forward
+    rows = stage_table(network)
+    assert rows[-1].name == "never run" and rows[-1].parameters == 30 + 16  # and the batch norm
+    lines = format_stages(rows).splitlines()
+    assert len({len(line) for line in lines[1:5]}) == 1  # the columns are straight
+    assert f"{total(network):,}" in lines[-1]
+
+
+def test_long_names_keep_the_columns_straight():
+    rows = [Stage(name, (8, 4, 4), 10, 0, 5) for name in ("C1", "a long name for a stage")]
+    assert len({len(line) for line in format_stages(rows).splitlines()[:3]}) == 1
+
+
+def test_a_layer_used_twice_counts_once():
+    layer = nn.Conv2d(3, 3, 3, padding=1)
+    assert sum(row.parameters for row in stage_table(nn.Sequential(layer, nn.ReLU(), layer))) == 84
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_tables_of_any_precision(dtype):
+    network = good().to(dtype)
+    assert f"Total params: {total(network):,}" in layer_table(network)
+    assert stage_table(network) == stage_table(good())
+    assert next(network.parameters()).dtype == dtype
+
+
+def test_layer_table_leaves_the_network_alone_and_refuses_a_miscount():
+    network = good().train()
+    assert f"Total params: {total(network):,}" in layer_table(network)
+    assert network.training and network.C1[0][1].num_batches_tracked == 0
+    twice = nn.Conv2d(3, 3, 3, padding=1)
+    with pytest.raises(ValueError, match="miscounts"):
+        layer_table(nn.Sequential(twice, nn.ReLU(), twice))
+    with pytest.raises(ValueError, match="torchsummary cannot read this network"):
+        layer_table(nn.Conv2d(3, 3, 1))
