@@ -1,45 +1,56 @@
-# make run: the notebook in its quick profile · make test: all that can be checked · make clean: takes both away again
-# make full: what is committed of the notebooks and pictures · make bench: how fast the loaders are
+# make run: the notebook in its quick profile · make test: everything that can be checked · make tables: README's tables
+# make full: the notebooks and pictures as committed · make bench: how fast · make address: your fork's address everywhere
 PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin
-NOTEBOOK   := Assignments/S7/S7_Assignment.ipynb
+ASSIGNMENT := Assignments/S7/S7_Assignment.ipynb
 ANALYSIS   := Assignments/S7/S7_Analysis.ipynb
 REPOSITORY := your-name/s7-cifar10
+EXECUTE    := jupyter nbconvert --to notebook --execute
 
-.PHONY: run full test bench clean address
+.PHONY: run full test tables bench address clean
 
 # The stamp is made last: an installation that broke off starts again, one that is done is not repeated.
 $(VENV)/installed: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt --constraint constraints.txt
 	touch $@
 
-# Both train anew: the notebook itself would go on with the quick run that it finds.
+# A quick run trains anew: the notebook itself would go on with the one that it finds.
 run: $(VENV)/installed
 	rm -rf runs/quick*
-	PROFILE=quick $(BIN)/jupyter nbconvert --to notebook --execute $(NOTEBOOK) --output-dir runs/notebook
+	PROFILE=quick $(BIN)/$(EXECUTE) $(ASSIGNMENT) --output-dir runs/notebook
 	$(BIN)/jupyter nbconvert --to html runs/notebook/S7_Assignment.ipynb
-	@echo "Executed: runs/notebook/S7_Assignment.ipynb, and .html beside it. Pictures: $$(ls -d runs/quick*/s7-*/pictures)/"
+	@echo "Open runs/notebook/S7_Assignment.html"
 
-# The committed outputs and assets/: shows runs/s7-s7-0 where it is finished, trains it where it is not. The analysis
-# notebook reads its records.
+# Trains runs/s7-0 if it is not there or not finished.
 full: $(VENV)/installed
-	PROFILE=full TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --ExecutePreprocessor.store_widget_state=False --inplace $(NOTEBOOK) $(ANALYSIS)
+	PROFILE=full TQDM_DISABLE=1 $(BIN)/$(EXECUTE) --inplace $(ASSIGNMENT) $(ANALYSIS)
+
+test: $(VENV)/installed
+	rm -rf runs/quick*
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python tables.py --check
+	$(BIN)/python -m pytest tests
+	PROFILE=quick $(BIN)/python -m pytest --nbval-lax --nbval-current-env -x Assignments
+
+tables: $(VENV)/installed
+	$(BIN)/python tables.py
 
 bench: $(VENV)/installed
 	$(BIN)/python bench.py
 
-test: $(VENV)/installed
-	rm -rf runs/quick*
-	$(BIN)/python -m pytest tests
-	PROFILE=quick $(BIN)/python -m pytest --nbval-lax --nbval-current-env -x Assignments
+# Takes git's origin, or what you name: make address ADDRESS=owner/name
+ADDRESS ?= $(shell git remote get-url origin 2>/dev/null)
+address:
+	@new=$$(echo "$(ADDRESS)" | sed -E 's#^(https?://|git@|ssh://git@)?(www\.)?github\.com[:/]##; s#/$$##; s#\.git$$##'); \
+	echo "$$new" | grep -qE '^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$$' || \
+	  { echo "'$(ADDRESS)' is no GitHub address; use: make address ADDRESS=owner/name"; exit 1; }; \
+	sed -i.bak "s#$(REPOSITORY)#$$new#g" Makefile README.md Assignments/S7/README.md Assignments/S7/*.ipynb && \
+	rm Makefile.bak README.md.bak Assignments/S7/*.bak && echo "The address is now $$new"
 
 clean:
-	rm -rf $(VENV) runs/notebook runs/quick* .pytest_cache
+	rm -rf $(VENV) runs/notebook runs/quick* .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +
-
-# Change REPOSITORY above to where this is published, and this puts it into README's badge and the notebook's first cell.
-address:
-	sed -i.bak -E 's#github(\.com)?/[^/"]+/[^/"]+(\.git|/blob)#github\1/$(REPOSITORY)\2#g' README.md $(NOTEBOOK) $(ANALYSIS)
-	rm README.md.bak $(NOTEBOOK).bak $(ANALYSIS).bak
