@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """How long an epoch takes on this machine, and how long 85 % takes: ``make bench``.
 
-The first row is an epoch the way tutorials write it; each further row changes one thing. Noise takes the place of
-CIFAR-10 there, since time does not depend on what images show. Every row is measured in several rounds and its fastest
-round counts: what else the machine does can only slow a row down. Then the recipe `fast` trains on the real CIFAR-10.
+The first row is an epoch the way tutorials write it; each further row changes one thing. Noise
+takes the place of CIFAR-10 there, since time does not depend on what images show. Every row is
+measured in several rounds and its fastest round counts: what else the machine does can only slow a
+row down. Then the recipe `fast` trains on the real CIFAR-10.
 """
 import argparse
 import os
