@@ -8,15 +8,18 @@ from .engine import Learner, Mirrored, evaluate, predict, train_epoch
 from .optimizer import Muon, make_optimizer, orthogonalize
 from .recipes import RECIPES, Recipe, get_recipe
 from .run import print_row, train
+from .studies import STUDIES, Variant
 
 __all__ = [
     "RECIPES",
+    "STUDIES",
     "Learner",
     "Mirrored",
     "Muon",
     "Recipe",
     "Run",
     "TaughtLoader",
+    "Variant",
     "amp_dtype",
     "distillation_loss",
     "evaluate",

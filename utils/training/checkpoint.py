@@ -109,8 +109,9 @@ def ship(
             f"flags, and it is one of {len(run.history)} of {run.recipe.epochs} epochs, "
             f"{run.recipe.images} images of {run.dataset}, flags {run.flags}"
         )
-    weights = io.BytesIO()
-    torch.save(state["network"], weights)
+    data = io.BytesIO()
+    torch.save(state["network"], data)
+    weights = data.getvalue()
     card = {
         "name": name,
         "test_accuracy": run.history[-1]["test_acc"],
@@ -122,9 +123,9 @@ def ship(
         "std": list(CIFAR10_STD),
         "epochs": len(run.history),
         "wall_time_s": round(run.seconds),
-        "sha256": hashlib.sha256(weights.getvalue()).hexdigest(),
+        "sha256": hashlib.sha256(weights).hexdigest(),
         **run.to_dict(),
     }
-    _replace(folder / f"{name}.pt", weights.getvalue())
+    _replace(folder / f"{name}.pt", weights)
     _replace(folder / f"{name}.json", (json.dumps(card, indent=1) + "\n").encode())
     return card

@@ -56,8 +56,8 @@ def distillation_loss(
 ) -> torch.Tensor:
     """T²·KL from the student's answers to the teachers', in nats, the mean over the batch.
 
-    The temperature T softens both. Softened answers also say which wrong classes are nearly right; T² keeps the gradient's size
-    (Hinton et al., section 2).
+    The temperature T softens both. Softened answers also say which wrong classes are nearly right;
+    T² keeps the gradient's size (Hinton et al., section 2).
     """
     student = (logits / temperature).log_softmax(1)
     return temperature**2 * F.kl_div(student, answers, log_target=True, reduction="batchmean")

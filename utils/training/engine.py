@@ -137,7 +137,8 @@ def evaluate(
 ) -> torch.Tensor:
     """Sums over all images of (loss, correct, 1), shape (3,).
 
-    So a smaller last batch weighs what it should. In eval mode and in float32, so that machines with other half-width types agree.
+    So a smaller last batch weighs what it should. In eval mode and in float32, so that machines
+    with other half-width types agree.
     """
     network.eval()
     totals = 0

@@ -28,18 +28,11 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             nesterov=True,
             weight_decay=recipe.weight_decay,
         )
-    kernels = [
-        weight for weight in network.parameters() if weight.ndim == 4 and weight.shape[1] > 3
-    ]
-    chosen = set(map(id, kernels))
-    others = [weight for weight in network.parameters() if id(weight) not in chosen]
+    kernels, others = [], []
+    for weight in network.parameters():
+        (kernels if weight.ndim == 4 and weight.shape[1] > 3 else others).append(weight)
     groups = [
-        {
-            "params": kernels,
-            "lr": recipe.lr,
-            "weight_decay": recipe.weight_decay,
-            "orthogonal": True,
-        },
+        {"params": kernels, "lr": recipe.lr, "weight_decay": recipe.weight_decay},
         {"params": others, "lr": OTHERS_LR, "weight_decay": 0.0, "orthogonal": False},
     ]
     return Muon([group for group in groups if group["params"]])

@@ -1,7 +1,7 @@
 """Every setting of every training run: one row for each recipe."""
 
 from dataclasses import dataclass, fields, replace
-from math import inf, isfinite
+from math import inf
 
 __all__ = ["RECIPES", "Recipe", "get_recipe"]
 
@@ -77,7 +77,7 @@ def _complaint(field, value) -> str:
     low, high = LIMITS.get(field.name, (0, 1))
     kind = (int, float) if field.type is float else int
     number = isinstance(value, kind) and not isinstance(value, bool)
-    if number and isfinite(value) and low <= value <= high:
+    if number and low <= value <= high and value != inf:
         return ""
     words = "a whole number" if kind is int else "a number"
     return f"{words} from {low} up" if high == inf else f"{words} from {low} to {high}"
