@@ -42,7 +42,7 @@ GOAL = 0.85  # the assignment's test accuracy
 
 
 class UsualDataset(Dataset):
-    """The way of the tutorials: albumentations, Normalize and ToTensorV2 for each image by itself."""
+    """The way of tutorials: albumentations, Normalize and ToTensorV2 for each image by itself."""
 
     def __init__(self, data: ImageSet, augmentation: A.Compose):
         self.data = data

@@ -190,7 +190,7 @@ def run_script(main: Callable[[], object]) -> None:
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(130)  # what shells say of Ctrl-C
+        sys.exit("Stopped. To go on, run the command again.")
 
 
 if __name__ == "__main__":
