@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_runs import CPU, RECIPE, tiny
+from tiny_runs import CPU, RECIPE, stopped_after, tiny
 from torch import nn
 
-from utils.training import Learner, amp_dtype, get_device, machine, memory_format
+from models import create_model
+from utils.training import Learner, Run, amp_dtype, get_device, machine, memory_format, train
 from utils.training.device import StepGraph
 
 
@@ -132,3 +133,21 @@ def test_a_graphed_step_does_what_a_plain_one_does():
         assert not graphed or learner.graph.graph
     for graphed, plain in zip(*(network.parameters() for network in networks), strict=True):
         assert torch.allclose(graphed, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_on_every_device(images, tmp_path, kind, on_device):
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind, True):
+        pytest.skip(f"needs {kind}")
+    device, recipe = get_device(kind), replace(RECIPE, on_device=on_device, images=40, val_images=4)
+
+    def go_on():
+        torch.manual_seed(0)
+        run, network = Run(recipe, 0, "noise", "pytest"), create_model("s7")
+        return train(network, images, images, run, tmp_path, device=device)
+
+    with stopped_after(4, KeyboardInterrupt()):
+        assert len(go_on()) == 1
+    assert len(go_on()) == 3

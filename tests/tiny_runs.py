@@ -1,6 +1,7 @@
 """The smallest network and recipe that use every part of the loop, and ways to stop a run."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ CPU = torch.device("cpu")
 RECIPE = Recipe(
     model="tiny", epochs=3, batch_size=16, lr=0.02, ema=0.9, val_images=6, images=60, rotate=5
 )
+TAUGHT = replace(RECIPE, temperature=2.0, cycle=2, epochs=4)
 STEPS = 4  # an epoch: 54 images in batches of 16, the last one smaller
 
 
@@ -48,6 +50,11 @@ def train_tiny(
     return network, run
 
 
+def one_teacher() -> dict:
+    """What a taught run needs beside its recipe."""
+    return {"teachers": [tiny(7)], "described": [{"model": "tiny", "seed": 7}]}
+
+
 @contextmanager
 def stopped_after(steps: int, error: BaseException):
     """The step after so many raises an error."""
@@ -62,6 +69,10 @@ def stopped_after(steps: int, error: BaseException):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "step", step)
         yield
+
+
+def state(network: nn.Module):
+    return network.state_dict().items()
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:
