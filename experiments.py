@@ -29,6 +29,12 @@ __all__ = ["STUDIES", "main", "run_variant"]
 FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
 
 
+def run_folder(study: str, name: str, seed: int) -> Path:
+    """Where a run's checkpoints lie, in the folder of all runs."""
+    words = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return Path(study) / f"{words}-{seed}"
+
+
 def run_variant(
     study: str,
     name: str,
@@ -43,11 +49,10 @@ def run_variant(
     """Train one variant from one seed; its record, plain values only, or {} if it was stopped."""
     variant = STUDIES[study][name]
     recipe = variant.get_recipe(**changes)
-    words = "".join(letter if letter.isalnum() else "_" for letter in name)
     _, run = run_recipe(
         recipe,
         seed,
-        runs / study / f"{words}-{seed}",
+        runs / run_folder(study, name, seed),
         command=command,
         device=get_device(device),
         flags=variant.flags,

@@ -113,7 +113,8 @@ def setting(text: str) -> tuple:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    add, settings = parser.add_argument, {"nargs": "+", "type": setting, "metavar": "NAME=VALUE"}
+    settings = {"action": "extend", "nargs": "+", "type": setting, "metavar": "NAME=VALUE"}
+    add = parser.add_argument
     add("--recipe", default="s7", help=f"one of: {', '.join(RECIPES)} (default: %(default)s)")
     add("--set", default=[], help="other settings of the recipe: epochs=30 lr=0.02", **settings)
     add("--flags", default=[], help="of the network's class: dilation=False width=0.7", **settings)
