@@ -1,4 +1,5 @@
 """Small data for tests that need none, and the real CIFAR-10 for the few that do."""
+
 import os
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def start_at_the_root(monkeypatch):
 
 @pytest.fixture
 def images():
-    """60 noise images in three classes; a class shows in the brightness of one colour, so it can be learnt."""
+    """60 noise images in three classes; a class is the brightness of a colour, to be learnt."""
     generator = np.random.default_rng(0)
     labels = np.arange(60) % 3
     pixels = generator.integers(0, 120, (60, 32, 32, 3), dtype=np.uint8)

@@ -1,70 +1,165 @@
-"""Checkpoints survive what happens to files."""
+"""Checkpoints survive what happens to files, and what other machines write into them."""
+
 import json
 
 import pytest
 import torch
+from tiny_runs import RECIPE, STEPS, same, stopped_after, train_tiny
 
-from utils import checkpoint
-from utils.checkpoint import load_checkpoint, save_checkpoint, ship
+from utils.data import CIFAR10_MEAN, CIFAR10_STD
+from utils.training import (
+    Run,
+    checkpoint,
+    get_recipe,
+    load_checkpoint,
+    make_folder,
+    save_checkpoint,
+    ship,
+)
 
-STATE = {"network": {"weight": torch.arange(4.0)}, "history": [{"epoch": 1}], "about": {"model": "s7"}}
+STATE = {"network": {"weight": torch.arange(4.0)}, "run": Run(RECIPE, 0, "noise", "x").to_dict()}
 
 
 def test_round_trip(tmp_path):
     save_checkpoint(tmp_path / "new" / "last.pt", STATE)
     state = load_checkpoint(tmp_path / "new" / "last.pt")
-    assert torch.equal(state["network"]["weight"], torch.arange(4.0)) and state["history"] == [{"epoch": 1}]
+    assert torch.equal(state["network"]["weight"], torch.arange(4.0))
+    assert state["run"] == STATE["run"] and Run(**state["run"]).recipe == RECIPE
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed")])
-def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize("part", ["write", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, part):
     path = tmp_path / "last.pt"
     save_checkpoint(path, STATE)
 
-    def half(state, file):
-        file.write(b"half")
-        raise error
-    monkeypatch.setattr(checkpoint.torch, "save", half)
-    with pytest.raises(OSError, match="could not be written .*; make room"):
-        save_checkpoint(path, STATE | {"history": []})
-    assert load_checkpoint(path)["history"] == [{"epoch": 1}]
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    if part == "write":
+        monkeypatch.setattr(checkpoint.os, "fsync", full)
+    else:
+        monkeypatch.setattr(type(path), "replace", full)
+    with pytest.raises(OSError, match="last.pt could not be written .*No space left.*make room"):
+        save_checkpoint(path, STATE | {"network": {}})
+    assert torch.equal(load_checkpoint(path)["network"]["weight"], torch.arange(4.0))
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:10], lambda data: b"", lambda data: b"text",
-                                   *(lambda data, part=part: data[:part * len(data) // 20] for part in range(1, 20))])
-def test_damaged_files_are_named(tmp_path, spoil):
+def test_what_cannot_be_pickled_leaves_the_old_file_whole(tmp_path):
     path = tmp_path / "last.pt"
     save_checkpoint(path, STATE)
-    path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"last\.pt is truncated or not a checkpoint"):
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint(path, STATE | {"network": lambda: 0})
+    assert load_checkpoint(path)["run"] == STATE["run"]
+
+
+@pytest.mark.parametrize("part", [0, *range(1, 20), 19.9])
+def test_truncated_files_are_named(tmp_path, part):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, STATE)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(part * len(data) / 20)])
+    with pytest.raises(ValueError, match=r"last\.pt is truncated or not a checkpoint of this rep"):
         load_checkpoint(path)
 
 
-def test_foreign_files_are_named(tmp_path):
-    torch.save({"weight": torch.zeros(1)}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="not a checkpoint of this repository"):
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"weight": torch.zeros(1)},
+        {"network": {}, "about": {"model": "s7"}},  # what this repository once wrote
+        {"network": {}, "run": STATE["run"] | {"recipe": {"epochs": 3, "ssr_prob": 0.5}}},
+        {"network": {}, "run": STATE["run"] | {"seed": -1}},
+    ],
+)
+def test_foreign_files_are_named(tmp_path, state):
+    torch.save(state, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="not a checkpoint of this repository; delete it"):
         load_checkpoint(tmp_path / "last.pt")
 
 
-def run(tmp_path, epochs=1, dataset="CIFAR-10", model="s7", images=50_000):
-    rows = [{"epoch": 1, "test_acc": 0.9, "seconds": 2.0}]
-    about = {"model": model, "seed": 0, "dataset": dataset, "recipe": {"epochs": epochs, "images": images}}
-    save_checkpoint(tmp_path / "run" / "last.pt", STATE | {"history": rows, "about": about})
-    return tmp_path / "run"
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    with pytest.raises(OSError):
+        load_checkpoint(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+def test_folders_are_made(tmp_path):
+    assert make_folder(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
+    assert list(make_folder(tmp_path / "a" / "b").iterdir()) == []
+
+
+def finished(folder, **changes):
+    """A run of one epoch of the recipe fast, finished."""
+    changes = {"recipe": get_recipe("fast", epochs=1), "dataset": "CIFAR-10"} | changes
+    row = {"epoch": 1, "test_acc": 0.9, "seconds": 2.0}
+    run = Run(seed=0, command="python train.py", history=[row], **changes)
+    save_checkpoint(folder / "last.pt", STATE | {"run": run.to_dict()})
+    return folder
 
 
 def test_ship(tmp_path):
-    card = ship(run(tmp_path), "s7", tmp_path, mirrored_test_accuracy=0.91)
-    assert card["mirrored_test_accuracy"] == 0.91
-    assert json.loads((tmp_path / "s7.json").read_text()) == card
-    assert card["test_accuracy"] == 0.9 and card["wall_time_s"] == 2 and card["seed"] == 0
-    assert torch.equal(torch.load(tmp_path / "s7.pt", weights_only=True)["weight"], torch.arange(4.0))
+    options = {"classes": ("cat", "dög"), "parameters": 4, "mirrored_test_accuracy": 0.91}
+    card = ship(finished(tmp_path / "run"), "s7", tmp_path, **options)
+    assert json.loads((tmp_path / "s7.json").read_text(encoding="utf-8")) == card
+    assert card["classes"] == ["cat", "dög"] and card["parameters"] == 4
+    assert (card["mean"], card["std"]) == (list(CIFAR10_MEAN), list(CIFAR10_STD))
+    assert card["test_accuracy"] == 0.9 and card["mirrored_test_accuracy"] == 0.91
+    assert card["wall_time_s"] == 2 and card["seed"] == 0 and card["recipe"]["model"] == "s7"
+    weights = torch.load(tmp_path / "s7.pt", weights_only=True)
+    assert torch.equal(weights["weight"], torch.arange(4.0))
     assert not list(tmp_path.glob("*.part"))
 
 
-@pytest.mark.parametrize("kwargs", [{"epochs": 2}, {"dataset": "handwritten digits"}, {"model": "tutorial"}, {"images": 600}])
-def test_what_does_not_ship(tmp_path, kwargs):
-    with pytest.raises(ValueError, match="does not ship"):
-        ship(run(tmp_path, **kwargs), "s7", tmp_path)
+def test_cards_can_be_read_in_every_locale(tmp_path):
+    ship(finished(tmp_path), "s7", tmp_path, classes=("dög", "→"), parameters=4)
+    assert (tmp_path / "s7.json").read_bytes().isascii()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": get_recipe("fast", epochs=2)},
+        {"recipe": get_recipe("fast", epochs=1, images=600)},
+        {"dataset": "handwritten digits"},
+        {"flags": {"width": 0.5}},
+    ],
+)
+def test_what_does_not_ship(tmp_path, changes):
+    folder = finished(tmp_path / "run", **changes)
+    with pytest.raises(ValueError, match="run does not ship: it has to be a finished run on all"):
+        ship(folder, "s7", tmp_path, classes=(), parameters=4)
     assert not (tmp_path / "s7.pt").exists()
+
+
+def test_a_run_goes_on_where_mixed_precision_and_memory_format_differ(images, tmp_path):
+    whole, _ = train_tiny(images, tmp_path / "whole")
+    with stopped_after(STEPS + 1, KeyboardInterrupt()):
+        train_tiny(images, tmp_path / "cut")
+    saved = load_checkpoint(tmp_path / "cut" / "last.pt")
+    assert saved["scaler"] == {}
+    saved["scaler"] = {  # as a T4, which scales float16, would have saved it
+        "scale": 65536.0,
+        "growth_factor": 2.0,
+        "backoff_factor": 0.5,
+        "growth_interval": 2000,
+        "_growth_tracker": 0,
+    }
+    for past in saved["optimizer"]["state"].values():
+        past["momentum_buffer"] = past["momentum_buffer"].contiguous()
+    save_checkpoint(tmp_path / "cut" / "last.pt", saved)
+    network, run = train_tiny(images, tmp_path / "cut")
+    assert len(run.history) == 3 and same(network, whole)
+
+
+def test_rates_that_a_graph_kept_on_the_device_are_plain_again(images, tmp_path):
+    whole, _ = train_tiny(images, tmp_path / "whole")
+    with stopped_after(STEPS + 1, KeyboardInterrupt()):
+        train_tiny(images, tmp_path / "cut")
+    saved = load_checkpoint(tmp_path / "cut" / "last.pt")
+    for group in saved["optimizer"]["param_groups"]:
+        group["lr"] = torch.tensor(group["lr"], dtype=torch.float64)
+    save_checkpoint(tmp_path / "cut" / "last.pt", saved)
+    network, run = train_tiny(images, tmp_path / "cut")
+    assert same(network, whole) and all(type(row["lr"]) is float for row in run.history)

@@ -1,14 +1,40 @@
-"""Recipes, the optimizer, one epoch, a whole run, its checkpoints and the device that it runs on."""
-from .checkpoint import load_checkpoint, save_checkpoint, ship
+"""Recipes, the optimizer, one epoch, a whole run, its checkpoints and the device it runs on."""
+
+from .checkpoint import load_checkpoint, make_folder, save_checkpoint, ship
+from .description import Run
 from .device import amp_dtype, get_device, machine, memory_format
 from .distillation import TaughtLoader, distillation_loss
 from .engine import Learner, Mirrored, evaluate, predict, train_epoch
 from .optimizer import Muon, make_optimizer, orthogonalize
 from .recipes import RECIPES, Recipe, get_recipe
-from .run import Run, print_row, train
+from .run import print_row, train
+from .studies import STUDIES, Variant
 
 __all__ = [
-    "Learner", "Mirrored", "Muon", "RECIPES", "Recipe", "Run", "TaughtLoader", "amp_dtype", "distillation_loss", "evaluate",
-    "get_device", "get_recipe", "load_checkpoint", "machine", "make_optimizer", "memory_format", "orthogonalize", "predict",
-    "print_row", "save_checkpoint", "ship", "train", "train_epoch",
-]  # fmt: skip
+    "RECIPES",
+    "STUDIES",
+    "Learner",
+    "Mirrored",
+    "Muon",
+    "Recipe",
+    "Run",
+    "TaughtLoader",
+    "Variant",
+    "amp_dtype",
+    "distillation_loss",
+    "evaluate",
+    "get_device",
+    "get_recipe",
+    "load_checkpoint",
+    "machine",
+    "make_folder",
+    "make_optimizer",
+    "memory_format",
+    "orthogonalize",
+    "predict",
+    "print_row",
+    "save_checkpoint",
+    "ship",
+    "train",
+    "train_epoch",
+]

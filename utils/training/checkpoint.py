@@ -1,20 +1,47 @@
 """Checkpoints, and the weights that ship with the repository."""
+
 import contextlib
 import hashlib
 import io
 import json
 import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-__all__ = ["load_checkpoint", "save_checkpoint", "ship"]
+from ..data import CIFAR10_MEAN, CIFAR10_STD
+from .description import Run
+
+__all__ = ["load_checkpoint", "make_folder", "save_checkpoint", "ship"]
+
+
+def make_folder(path: Path | str) -> Path:
+    """The folder, made where it is missing; a run is refused before an epoch is spent on it.
+
+    Raises OSError if it can't be made or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(part for part in (path, *path.parents) if part.exists())
+        raise OSError(f"{file} is a file, not a folder; choose another folder") from error
+    except OSError as error:
+        raise OSError(
+            f"the folder {path} can't be written ({error.strerror}); choose another folder"
+        ) from error
+    return path
 
 
 def save_checkpoint(path: Path, state: dict) -> None:
-    """Write `state` (tensors and plain values) to a temporary file first, so that a crash never leaves half a file.
+    """Write `state` (tensors and plain values).
 
-    Raises OSError if the folder can't be written or the disk is full; the old file is then as it was.
+    It goes to a temporary file first, so that a crash never leaves half a file.
+    Raises OSError if the folder can't be written or the disk is full; the old file is then as it
+    was.
     """
     data = io.BytesIO()
     torch.save(state, data)
@@ -33,43 +60,72 @@ def _replace(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise OSError(f"{path} could not be written ({error}); make room or choose another folder. "
-                      "What was saved before is whole") from error
+        raise OSError(
+            f"{path} could not be written ({error}); make room or choose another folder. "
+            "What was saved before is whole"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict:
-    """Read what `save_checkpoint` wrote, tensors on the CPU. Raises ValueError for a truncated or foreign
-    file, OSError for one that can't be read.
+    """Read what `save_checkpoint` wrote of a run, tensors on the CPU.
+
+    Raises ValueError for a truncated or foreign file, OSError for one that can't be read.
     """
-    data = io.BytesIO(path.read_bytes())  # what fails here is the disk or the Drive: the file itself may be whole
+    # What fails here is the disk or the Drive: the file itself may be whole.
+    data = io.BytesIO(path.read_bytes())
     try:
         state = torch.load(data, map_location="cpu", weights_only=True)
-        state["network"], state["run"]
+        state["network"], Run(**state["run"])
         return state
-    except Exception as error:  # a damaged zip fails in many ways, all of them the same to the reader
-        raise ValueError(f"{path} is truncated or not a checkpoint of this repository; "
-                         "delete it, and the run starts again") from error
+    except Exception as error:  # a damaged zip fails in many ways, all the same to the reader
+        raise ValueError(
+            f"{path} is truncated or not a checkpoint of this repository; "
+            "delete it, and the run starts again"
+        ) from error
 
 
-def ship(run_dir: Path, name: str, folder: Path, **figures) -> dict:
-    """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json, and return the card.
+def ship(
+    run_dir: Path,
+    name: str,
+    folder: Path,
+    *,
+    classes: Sequence[str],
+    parameters: int,
+    **figures: float,
+) -> dict:
+    """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json.
 
-    The card is the run's description with the figures given and what a user needs: the images' mean and deviation, the class
-    names. Raises ValueError for a run that is not finished, of a network with flags, or not made with all of CIFAR-10.
+    Returns the card: the run's description with the figures given and what a user needs, such as
+    the images' mean and deviation (fractions 0–1) and the class names.
+    Raises ValueError for a run that is not finished, of a network with flags, or not made with all
+    of CIFAR-10.
     """
     state = load_checkpoint(run_dir / "last.pt")
-    run, history = state["run"], state["run"]["history"]
-    recipe = run["recipe"]
-    if len(history) < recipe["epochs"] or run["dataset"] != "CIFAR-10" or recipe["images"] < 50_000 or run["flags"]:
+    run = Run(**state["run"])
+    on_all = run.dataset == "CIFAR-10" and run.recipe.images == 50_000
+    if not run.finished or not on_all or run.flags:
         raise ValueError(
-            f"{run_dir} does not ship: it has to be a finished run on all of CIFAR-10 without flags, and it is one of "
-            f"{len(history)} of {recipe['epochs']} epochs, {recipe['images']} images of {run['dataset']}, flags {run['flags']}"
+            f"{run_dir} does not ship: it has to be a finished run on all of CIFAR-10 without "
+            f"flags, and it is one of {len(run.history)} of {run.recipe.epochs} epochs, "
+            f"{run.recipe.images} images of {run.dataset}, flags {run.flags}"
         )
-    weights = io.BytesIO()
-    torch.save(state["network"], weights)
-    card = {"name": name, "test_accuracy": history[-1]["test_acc"], "test_images": 10_000, **figures,
-            "epochs": len(history), "wall_time_s": round(sum(row["seconds"] for row in history)),
-            "sha256": hashlib.sha256(weights.getvalue()).hexdigest(), **run}  # fmt: skip
-    _replace(folder / f"{name}.pt", weights.getvalue())
-    _replace(folder / f"{name}.json", (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+    data = io.BytesIO()
+    torch.save(state["network"], data)
+    weights = data.getvalue()
+    card = {
+        "name": name,
+        "test_accuracy": run.history[-1]["test_acc"],
+        "test_images": 10_000,
+        **figures,
+        "parameters": parameters,
+        "classes": list(classes),
+        "mean": list(CIFAR10_MEAN),
+        "std": list(CIFAR10_STD),
+        "epochs": len(run.history),
+        "wall_time_s": round(run.seconds),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        **run.to_dict(),
+    }
+    _replace(folder / f"{name}.pt", weights)
+    _replace(folder / f"{name}.json", (json.dumps(card, indent=1) + "\n").encode())
     return card

@@ -1,4 +1,5 @@
 """Which machine this is, and what makes it fast."""
+
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,15 @@ __all__ = ["StepGraph", "amp_dtype", "get_device", "machine", "memory_format"]
 
 
 def get_device(name="auto") -> torch.device:
-    """cuda, else Apple's mps, else cpu; or the one that is named. Raises ValueError if that one is not there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """cuda, else Apple's mps, else cpu; or the one that is named.
+
+    Raises ValueError if that one is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         return torch.device(next(kind for kind, available in there.items() if available))
     try:
@@ -20,15 +28,19 @@ def get_device(name="auto") -> torch.device:
             return torch.device(name)
     except (RuntimeError, AssertionError):  # such as cuda:9
         pass
-    raise ValueError(f"there is no device {str(name)!r} here; choose one of: auto, "
-                     f"{', '.join(kind for kind, available in there.items() if available)}")
+    raise ValueError(
+        f"there is no device {str(name)!r} here; choose one of: auto, "
+        f"{', '.join(kind for kind, available in there.items() if available)}"
+    )
 
 
 def amp_dtype(device: torch.device) -> torch.dtype | None:
-    """The half-width type of the device's own arithmetic, or None where mixed precision would not pay."""
-    if device.type == "cuda":  # a T4 and its elders only emulate bfloat16; float16 needs a GradScaler
+    """The half-width type of the device's own arithmetic, or None where it would not pay."""
+    if device.type == "cuda":
+        # A T4 and its elders only emulate bfloat16; float16 needs a GradScaler.
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
-    if device.type == "cpu":  # measured on 2 cores with avx512_bf16: 663 images/s against 547 in float32
+    if device.type == "cpu":
+        # Measured on 2 cores with avx512_bf16: 663 images/s against 547 in float32.
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may not have it
         if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
             return torch.bfloat16
@@ -36,26 +48,27 @@ def amp_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """Channels last, 1.65 times as fast on a CPU; but batch norm's backward pass goes wrong with it on mps."""
+    """Channels last: 1.65 times as fast on a CPU, but wrong in batch norm's backward on mps."""
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 class StepGraph:
-    """A training step as a CUDA graph: recorded once, then replayed with one launch in place of some 800.
+    """A training step as a CUDA graph: recorded once, then replayed with a single launch.
 
-    On a fast GPU a step of a small network takes less time than Python needs to launch its kernels. The first steps run as
-    usual, on a stream of their own as CUDA asks for; batches of another size do so always.
-    See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
+    On a fast GPU a step of a small network takes less time than Python needs to launch its 800
+    kernels. The first steps run as usual, on a stream of their own as CUDA asks for; batches of
+    another size do so always. See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
     """
 
-    WARM_UP = 3  # steps, in which libraries choose their kernels and the optimizer makes its buffers
+    WARM_UP = 3  # steps: libraries choose their kernels, the optimizer makes its buffers
 
     def __init__(self):
         self.steps, self.graph, self.inputs, self.outputs = 0, None, (), ()
         self.stream = torch.cuda.Stream()
 
     def fits(self, inputs: tuple[torch.Tensor, ...]) -> bool:
-        return self.graph is not None and [x.shape for x in inputs] == [x.shape for x in self.inputs]
+        shapes = [x.shape for x in inputs]
+        return self.graph is not None and shapes == [x.shape for x in self.inputs]
 
     @contextmanager
     def warm_up(self) -> Iterator[None]:
@@ -89,6 +102,11 @@ def machine(device: torch.device) -> dict[str, str]:
         name = torch.cuda.get_device_name(device)
     else:
         name = f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
-    return {"device": name, "precision": str(amp_dtype(device) or torch.float32).removeprefix("torch."),
-            "python": platform.python_version(), "torch": str(torch.__version__),
-            "torchvision": version("torchvision"), "albumentations": version("albumentations")}
+    return {
+        "device": name,
+        "precision": str(amp_dtype(device) or torch.float32).removeprefix("torch."),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": version("torchvision"),
+        "albumentations": version("albumentations"),
+    }

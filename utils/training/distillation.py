@@ -1,4 +1,5 @@
 """A student that learns from a teacher: its answers for the very image that the student sees."""
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -7,16 +8,26 @@ __all__ = ["TaughtLoader", "distillation_loss"]
 
 
 class TaughtLoader:
-    """A training loader whose batches carry the teachers' answers too: (images, labels, log-probabilities).
+    """A training loader whose batches carry the teachers' answers: (images, labels, answers).
 
-    A cutout or a rotation can hide what the label names. A teacher that sees the same picture says so (Hinton et al. 2015,
-    https://arxiv.org/abs/1503.02531; Beyer et al. 2022, https://arxiv.org/abs/2106.05237). The augmentation repeats after
-    `cycle` epochs (0: never). Each answer is asked for once and kept in float16, 1 MB for an epoch of 50,000 images.
-    Several teachers answer with the mean of their logits. `temperature` softens the answers, see `distillation_loss`.
+    A cutout or a rotation can hide what the label names. A teacher that sees the same picture says
+    so (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Beyer et al. 2022,
+    https://arxiv.org/abs/2106.05237). The augmentation repeats after `cycle` epochs (0: never).
+    Each answer is asked for once and kept in float16, 1 MB for an epoch of 50,000 images. Several
+    teachers answer with the mean of their logits. The answers are log-probabilities
+    (n, num_classes), softened by `temperature`, see `distillation_loss`.
     """
 
-    def __init__(self, loader, teachers: list[nn.Module], temperature: float, cycle: int, dtype: torch.dtype | None = None):
-        self.loader, self.teachers, self.temperature, self.cycle, self.dtype = loader, teachers, temperature, cycle, dtype
+    def __init__(
+        self,
+        loader,
+        teachers: list[nn.Module],
+        temperature: float,
+        cycle: int,
+        dtype: torch.dtype | None = None,
+    ):
+        self.loader, self.teachers, self.dtype = loader, teachers, dtype
+        self.temperature, self.cycle = temperature, cycle
         self.data, self.epoch, self.answers = loader.data, 0, {}
 
     def set_epoch(self, epoch: int) -> None:
@@ -40,10 +51,13 @@ class TaughtLoader:
         return (logits / self.temperature).log_softmax(1).half()
 
 
-def distillation_loss(logits: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor, temperature: float) -> torch.Tensor:
-    """T²·KL between the teachers' answers and the student's, both softened by the temperature T; nats, mean of the batch.
+def distillation_loss(
+    logits: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """T²·KL from the student's answers to the teachers', in nats, the mean over the batch.
 
-    Softened answers also say which wrong classes are nearly right; T² keeps the gradient's size (Hinton et al., section 2).
+    The temperature T softens both. Softened answers also say which wrong classes are nearly right;
+    T² keeps the gradient's size (Hinton et al., section 2).
     """
     student = (logits / temperature).log_softmax(1)
     return temperature**2 * F.kl_div(student, answers, log_target=True, reduction="batchmean")

@@ -1,4 +1,5 @@
 """One training step, one epoch, and evaluation."""
+
 import copy
 from collections.abc import Callable, Iterable
 
@@ -13,15 +14,18 @@ from .recipes import Recipe
 
 __all__ = ["Learner", "Mirrored", "evaluate", "predict", "train_epoch"]
 
-WARM_UP = 0.2  # fraction of all steps in which the rate climbs from a tenth of its peak; then straight down to nothing
+# Fraction of all steps in which the rate climbs from a tenth of its peak; then straight down to
+# nothing.
+WARM_UP = 0.2
 
 
 class Learner:
-    """All that a training step changes: the weights, their average, the optimizer, the schedule and the scaler.
+    """All that a training step changes: weights, their average, optimizer, schedule and scaler.
 
-    `trained` is the network whose weights the steps move. `network` is their moving average over the steps: it is what is
-    evaluated, saved and shipped. With ``recipe.ema == 0`` both are the same. The network given moves to the device and
-    becomes `network`. `steps` are those of the whole run, for the schedule.
+    `trained` is the network whose weights the steps move. `network` is their moving average over
+    the steps: it is what is evaluated, saved and shipped. With ``recipe.ema == 0`` both are the
+    same. The network given moves to the device and becomes `network`. `steps` are those of the
+    whole run, for the schedule.
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device, steps: int):
@@ -40,7 +44,9 @@ class Learner:
             cycle_momentum=False,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
-        graphed = device.type == "cuda" and recipe.optimizer == "muon" and not self.scaler.is_enabled()
+        graphed = (
+            device.type == "cuda" and recipe.optimizer == "muon" and not self.scaler.is_enabled()
+        )
         self.graph = StepGraph() if graphed else None
         self._rates_on_device()
         self._averages, self._weights = _numbers(self.network), _numbers(self.trained)
@@ -49,8 +55,10 @@ class Learner:
     def lr(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def step(self, images: torch.Tensor, criterion: Callable, *targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step on a batch; (loss, logits). Nothing here waits for the device, but float16's scaler."""
+    def step(
+        self, images: torch.Tensor, criterion: Callable, *targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step on a batch; (loss, logits). Only float16's scaler waits for the device."""
         inputs = images.contiguous(memory_format=memory_format(self.device)), *targets
         if self.graph and self.graph.fits(inputs):
             loss, logits = self.graph.replay(inputs)
@@ -63,11 +71,14 @@ class Learner:
         self.schedule.step()
         if self.ema:
             done = self.schedule.last_epoch
-            decay = min(self.ema, (1 + done) / (10 + done))  # a short memory at first: it starts from untrained weights
+            # A short memory at first: the average starts from untrained weights.
+            decay = min(self.ema, (1 + done) / (10 + done))
             get_ema_multi_avg_fn(decay)(self._averages, self._weights, None)
         return loss, logits
 
-    def _step(self, criterion: Callable, images: torch.Tensor, *targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _step(
+        self, criterion: Callable, images: torch.Tensor, *targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             logits = self.trained(images)
         loss = criterion(logits.float(), *targets)
@@ -81,12 +92,13 @@ class Learner:
         return {name: getattr(self, name).state_dict() for name in self._parts}
 
     def load_state_dict(self, state: dict[str, dict]) -> None:
-        """Take up a saved state. Raises RuntimeError, ValueError or KeyError for another network's."""
+        """Take up a saved state; RuntimeError, ValueError or KeyError for another network's."""
         if not state["scaler"]:  # from a device that needed none
             state["scaler"] = self.scaler.state_dict()
         for name in self._parts:
             getattr(self, name).load_state_dict(state[name])
-        for weight, past in self.optimizer.state.items():  # a device with another memory format may have written it
+        # A device with another memory format may have written the momentum.
+        for weight, past in self.optimizer.state.items():
             past["momentum_buffer"] = torch.empty_like(weight).copy_(past["momentum_buffer"])
         self._rates_on_device()
         if self.graph:
@@ -107,9 +119,9 @@ def _numbers(network: nn.Module) -> list[torch.Tensor]:
 
 
 def train_epoch(batches: Iterable, criterion: Callable, learner: Learner) -> torch.Tensor:
-    """A step for each batch (images, labels, …): whatever follows the images goes to the criterion behind the logits.
+    """A step for each batch (images, labels, …); returns what `evaluate` does, as the weights move.
 
-    Returns what `evaluate` returns, taken while the weights move.
+    Whatever follows the images goes to the criterion, behind the logits.
     """
     learner.trained.train()
     totals = torch.zeros(3, device=learner.device)
@@ -120,10 +132,13 @@ def train_epoch(batches: Iterable, criterion: Callable, learner: Learner) -> tor
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, loader: Iterable, criterion: Callable = F.cross_entropy) -> torch.Tensor:
-    """Sums over all images of (loss, correct, 1), shape (3,): a smaller last batch weighs what it should.
+def evaluate(
+    network: nn.Module, loader: Iterable, criterion: Callable = F.cross_entropy
+) -> torch.Tensor:
+    """Sums over all images of (loss, correct, 1), shape (3,).
 
-    In eval mode and in float32, so that machines with other half-width types agree.
+    So a smaller last batch weighs what it should. In eval mode and in float32, so that machines
+    with other half-width types agree.
     """
     network.eval()
     totals = 0
@@ -138,13 +153,14 @@ def predict(network: nn.Module, loader: Iterable) -> tuple[torch.Tensor, torch.T
     """Class probabilities (N, num_classes) and labels (N,) of a loader's images, on the CPU."""
     network.eval()
     batches = [(network(images).softmax(1).cpu(), labels.cpu()) for images, labels in loader]
-    return tuple(torch.cat(part) for part in zip(*batches))
+    return tuple(torch.cat(part) for part in zip(*batches, strict=True))
 
 
 class Mirrored(nn.Module):
-    """A network's class probabilities, averaged over an image and its mirror image; log-probabilities (N, num_classes).
+    """A network's class probabilities, averaged over an image and its mirror image.
 
-    Test-time augmentation: a figure of its own beside the headline.
+    Returns log-probabilities (N, num_classes). Test-time augmentation: a figure of its own beside
+    the headline.
     """
 
     def __init__(self, network: nn.Module):

@@ -1,4 +1,5 @@
-"""Muon: momentum whose every update is an orthogonal matrix, for the kernels; plain momentum for all else."""
+"""Muon for the kernels (each update is an orthogonal matrix), plain momentum for all else."""
+
 from collections import defaultdict
 
 import torch
@@ -9,41 +10,48 @@ from .recipes import Recipe
 __all__ = ["Muon", "make_optimizer", "orthogonalize"]
 
 MOMENTUM = 0.9
-OTHERS_LR = 0.1  # of norms, biases, the first convolution, depthwise kernels and the classifier, beside Muon
+# Beside Muon, of norms, biases, the first convolution, depthwise kernels and the classifier.
+OTHERS_LR = 0.1
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer for a network's parameters, the kernels that mix channels first.
 
-    Muon takes those kernels: more than three input channels leaves out the first convolution, which has three, and
-    depthwise ones, which have one.
+    Muon takes those kernels: more than three input channels leaves out the first convolution, which
+    has three, and depthwise ones, which have one.
     """
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
-            network.parameters(), recipe.lr, momentum=MOMENTUM, nesterov=True, weight_decay=recipe.weight_decay
+            network.parameters(),
+            recipe.lr,
+            momentum=MOMENTUM,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
         )
-    kernels = [weight for weight in network.parameters() if weight.ndim == 4 and weight.shape[1] > 3]
-    chosen = set(map(id, kernels))
-    others = [weight for weight in network.parameters() if id(weight) not in chosen]
+    kernels, others = [], []
+    for weight in network.parameters():
+        (kernels if weight.ndim == 4 and weight.shape[1] > 3 else others).append(weight)
     groups = [
-        {"params": kernels, "lr": recipe.lr, "weight_decay": recipe.weight_decay, "orthogonal": True},
+        {"params": kernels, "lr": recipe.lr, "weight_decay": recipe.weight_decay},
         {"params": others, "lr": OTHERS_LR, "weight_decay": 0.0, "orthogonal": False},
     ]
     return Muon([group for group in groups if group["params"]])
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum; in groups with ``orthogonal=True`` every update becomes an orthogonal matrix.
+    """Nesterov momentum; with ``orthogonal=True`` a group's updates become orthogonal matrices.
 
-    A gradient mostly points along a few directions, so that plain momentum hardly moves along the others. An orthogonal
-    update moves equally far along all of them, which trains kernels in fewer epochs (Jordan et al. 2024,
-    https://kellerjordan.github.io/posts/muon/). A kernel (out, in, k, k) counts as the matrix (out, in·k·k). Weight
-    decay is decoupled: each step takes lr·weight_decay of the weights away. A group's lr may be a tensor on the device, so
-    that a CUDA graph of the step reads it anew each time.
+    A gradient mostly points along a few directions, so that plain momentum hardly moves along the
+    others. An orthogonal update moves equally far along all of them, which trains kernels in fewer
+    epochs (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/). A kernel
+    (out, in, k, k) counts as the matrix (out, in·k·k). Weight decay is decoupled: each step takes
+    lr·weight_decay of the weights away. A group's lr may be a tensor on the device, so that a CUDA
+    graph of the step reads it anew each time.
     """
 
     def __init__(self, params, lr=0.03, momentum=MOMENTUM, weight_decay=0.0, orthogonal=True):
-        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, orthogonal=orthogonal))
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, defaults | {"orthogonal": orthogonal})
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
@@ -66,23 +74,29 @@ class Muon(torch.optim.Optimizer):
 
 
 def _orthogonal_updates(updates: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Kernels of equal shape go together: on a GPU a hundred small products would cost more than the network's step."""
+    """Kernels of equal shape go together.
+
+    On a GPU a hundred small products would cost more than the network's step.
+    """
     places = defaultdict(list)
     for place, update in enumerate(updates):
         places[update.shape].append(place)
     for (rows, *rest), some in places.items():
         matrices = orthogonalize(torch.stack([updates[place] for place in some]).flatten(2))
-        # A tall matrix has orthogonal columns, whose rows are short: scaled, each output changes as much.
+        # A tall matrix has orthogonal columns, and its rows are short: scaled, each output
+        # changes as much.
         matrices *= max(1, rows / matrices.shape[2]) ** 0.5
-        for place, matrix in zip(some, matrices):
+        for place, matrix in zip(some, matrices, strict=True):
             updates[place] = matrix.view(rows, *rest)
     return updates
 
 
 def orthogonalize(matrices: torch.Tensor, steps=5) -> torch.Tensor:
-    """Matrices (n, rows, columns) with their singular values moved to between 0.7 and 1.2, by Newton–Schulz iteration.
+    """Matrices (n, rows, columns) with singular values moved to about 1 (Newton–Schulz iteration).
 
-    The coefficients are those of Muon's author: the fastest growth of small singular values, not the nicest limit.
+    About: most end between 0.7 and 1.2.
+    The coefficients are those of Muon's author: the fastest growth of small singular values, not
+    the nicest limit.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices

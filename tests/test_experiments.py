@@ -1,0 +1,191 @@
+"""Studies: a line for each finished run, nothing is run twice and nothing is lost."""
+
+import json
+import pickle
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from tiny_runs import stopped_after
+
+import experiments
+import train as script
+import utils.training.run as loop
+from models import create_model
+from utils.report.records import read_records
+from utils.training import STUDIES, Variant, load_checkpoint
+
+NAMES = ["fast", "plain"]
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """Two small variants and one that they teach."""
+    small = {"model": "tutorial", "images": 60, "epochs": 2, "batch_size": 16, "val_images": 6}
+    variants = {
+        "taught": Variant(
+            "s7", small | {"temperature": 2.0}, teachers=("small/fast-0", "small/plain-0")
+        ),
+        "fast": Variant("s7", small | {"lr": 0.05}),
+        "plain": Variant("s7", small),
+    }
+    monkeypatch.setitem(STUDIES, "small", variants)
+
+
+@pytest.fixture
+def runner(study, images, tmp_path, monkeypatch):
+    """experiments.main on noise; it returns how many epochs it trained."""
+    ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
+    monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
+    real, trained = loop.train_epoch, []
+    monkeypatch.setattr(loop, "train_epoch", lambda *args: trained.append(args) or real(*args))
+
+    def call(*more, variants=NAMES):
+        trained.clear()
+        folders = ["--runs", str(tmp_path / "runs"), "--records", str(call.path)]
+        experiments.main(["small", "--variants", *variants, "--device", "cpu", *folders, *more])
+        return len(trained)
+
+    call.path = tmp_path / "a.jsonl"
+    call.read = lambda: read_records(
+        call.path, {name: variant.get_recipe() for name, variant in STUDIES["small"].items()}
+    )
+    call.names = lambda: [(entry["variant"], entry["seed"]) for entry in call.read()[0]]
+    return call
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_studies_can_be_built(name):
+    for variant in STUDIES[name].values():
+        recipe = variant.get_recipe(epochs=7)
+        assert recipe.epochs == 7 and bool(variant.teachers) == bool(recipe.temperature)
+        create_model(recipe.model, **variant.flags)
+
+
+def test_the_names_that_records_were_made_with():
+    assert list(STUDIES["trials"]) == [
+        "start",
+        "one wide pair in C1",
+        "two wide pairs in C1",
+        "three pairs in C1",
+        "deep and narrow",
+        "lr 0.05",
+        "affine and cutout on 1/4",
+    ]
+    assert list(STUDIES["results"]) == ["teacher", "fast", "s7", "best", "s7_dilated"]
+    folders = [experiments.run_folder("results", "teacher", seed) for seed in (0, 1)]
+    assert STUDIES["results"]["best"].teachers == tuple(map(str, folders))
+
+
+def test_variants_are_what_their_names_say():
+    def parameters(name):
+        variant = STUDIES["analysis"][name]
+        network = create_model(variant.get_recipe().model, **variant.flags)
+        return sum(parameter.numel() for parameter in network.parameters())
+
+    assert parameters("no dilation") == parameters("s7") < parameters("dense")
+    assert parameters("dense, same parameters") == pytest.approx(parameters("s7"), rel=0.02)
+    assert parameters("s7, width 0.7") < parameters("s7") < parameters("s7, width 1.4")
+
+
+def test_a_line_for_each_run_and_nothing_is_repeated(runner, capsys):
+    assert runner() == 4
+    records, left_out = runner.read()
+    assert not left_out and runner.names() == [("fast", 0), ("plain", 0)]
+    first = records[0]
+    assert first["parameters"] == 62_006 and first["multiply_adds"] == 651_720
+    assert first["test_accuracy"] == first["history"][-1]["test_acc"]
+    assert first["val_accuracy"] == first["history"][-1]["val_acc"]
+    assert first["calls"][0]["machine"]["torch"] == torch.__version__
+    assert first["recipe"]["lr"] == 0.05 and records[1]["recipe"]["lr"] == 0.03
+    assert first["command"].startswith("python experiments.py small --variants fast plain")
+    text = runner.path.read_text()
+    capsys.readouterr()
+    assert runner() == 0 and runner.path.read_text() == text
+    assert f"0 runs to do; 2 are in {runner.path} already" in capsys.readouterr().out
+    assert runner("--seeds", "0", "1", "1", variants=[*NAMES, "fast"]) == 4  # named twice: one run
+    assert runner.names()[2:] == [("fast", 1), ("plain", 1)]
+
+
+def test_it_goes_on_where_it_was_stopped(runner, tmp_path):
+    with stopped_after(6, KeyboardInterrupt()):  # in the second epoch of the first run
+        assert runner() == 2
+    assert runner.names() == [] and not (tmp_path / "runs/small/plain-0").exists()
+    assert runner() == 3 and len(runner.names()) == 2
+    state = load_checkpoint(tmp_path / "runs/small/fast-0/last.pt")
+    assert len(state["run"]["history"]) == 2
+
+
+def test_a_run_finished_but_not_recorded_is_only_recorded(runner):
+    runner()
+    kept = runner.path.read_text().splitlines(keepends=True)
+    runner.path.write_text(kept[0] + kept[1][:60])
+    assert runner() == 0
+    records, left_out = runner.read()
+    assert len(records) == 2 and len(left_out) == 1
+    assert json.loads(runner.path.read_text().splitlines()[-1]) == json.loads(kept[1])
+
+
+@pytest.mark.parametrize("error", [FloatingPointError("the loss is nan"), ValueError("too odd")])
+def test_a_run_that_fails_does_not_keep_the_others_from_running(runner, monkeypatch, capsys, error):
+    real = script.train
+
+    def failing(network, train_set, test_set, run, *args, **options):
+        if run.recipe.lr == 0.05:
+            raise error
+        return real(network, train_set, test_set, run, *args, **options)
+
+    monkeypatch.setattr(script, "train", failing)
+    with pytest.raises(ValueError, match=f"^fast, seed 0: {error}$"):
+        runner()
+    assert runner.names() == [("plain", 0)]
+    assert f"fast, seed 0: {error}" in capsys.readouterr().err  # at once, for long studies
+
+
+def test_a_disk_that_is_full_stops_the_study(runner, monkeypatch):
+    def full(*args, **options):
+        raise OSError("last.pt could not be written")
+
+    monkeypatch.setattr(script, "train", full)
+    with pytest.raises(OSError, match="could not be written"):
+        runner()
+
+
+def test_teachers_come_first(runner):
+    assert runner(variants=["taught", "fast", "plain"]) == 6
+    assert runner.names() == [("fast", 0), ("plain", 0), ("taught", 0)]
+    commands = [teacher["command"] for teacher in runner.read()[0][2]["teachers"]]
+    assert len(commands) == 2 and all("experiments.py" in command for command in commands)
+
+
+def test_a_teacher_that_is_missing_is_named(runner):
+    with pytest.raises(ValueError, match="taught, seed 0: there is no .*fast-0/last.pt; train a"):
+        runner(variants=["taught", "plain"])
+    assert runner.names() == [("plain", 0)]
+
+
+def test_bad_arguments(runner, tmp_path):
+    with pytest.raises(ValueError, match="unknown variant 's9'; choose from: 'taught', 'fast'"):
+        runner(variants=["s9"])
+    with pytest.raises(ValueError, match="epochs is a whole number from 1 up, not 0"):
+        runner("--epochs", "0")
+    with pytest.raises(ValueError, match="no device 'tpu'"):
+        runner("--device", "tpu")
+    runner.path = tmp_path / "file" / "a.jsonl"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file is a file, not a folder"):
+        runner()
+
+
+def test_jobs_get_all_they_need_in_a_parcel(runner, monkeypatch):
+    """With --jobs each run starts in a new process: its function travels there as bytes."""
+
+    def side_by_side(todo, start, finish, jobs):
+        assert jobs == 2
+        return all(
+            finish(*pair, partial(pickle.loads(pickle.dumps(start)), *pair)) for pair in todo
+        )
+
+    monkeypatch.setattr(experiments, "side_by_side", side_by_side)
+    assert runner("--jobs", "2") == 4 and runner.names() == [("fast", 0), ("plain", 0)]

@@ -1,0 +1,68 @@
+"""The table of settings, and what is no setting."""
+
+from dataclasses import asdict
+
+import pytest
+
+from models import list_models
+from utils.data import BatchAugment, make_augmentation
+from utils.training import RECIPES, Recipe, get_recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_can_be_used(name):
+    recipe = get_recipe(name)
+    assert recipe.model in list_models()
+    assert BatchAugment(**recipe.augmentation).cutout_prob == recipe.cutout_prob
+    assert make_augmentation(**recipe.augmentation).transforms[1].p == recipe.affine_prob
+    assert Recipe(**asdict(recipe)) == recipe
+
+
+def test_settings_can_be_changed():
+    recipe = get_recipe("s7", epochs=2, lr=1)
+    assert (recipe.epochs, recipe.lr, recipe.batch_size) == (2, 1, RECIPES["s7"].batch_size)
+    assert RECIPES["s7"].epochs != 2
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: fast, s7, best"):
+        get_recipe("slow")
+    with pytest.raises(ValueError, match="has no setting rate; it has: model, epochs, batch_size"):
+        get_recipe("s7", rate=0.1)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("epochs", 0, "a whole number from 1 up"),
+        ("epochs", 2.5, "a whole number from 1 up"),
+        ("epochs", True, "a whole number from 1 up"),
+        ("batch_size", 0, "a whole number from 1 up"),
+        ("images", -5, "a whole number from 1 to 50000"),
+        ("images", 60_000, "a whole number from 1 to 50000"),
+        ("val_images", -1, "a whole number from 0 up"),
+        ("lr", "x", "a number from 0 to 10"),
+        ("lr", float("nan"), "a number from 0 to 10"),
+        ("lr", float("1e400"), "a number from 0 to 10"),
+        ("weight_decay", float("inf"), "a number from 0 up"),
+        ("temperature", -1, "a number from 0 up"),
+        ("ema", 2, "a number from 0 to 1"),
+        ("ema", 10**400, "a number from 0 to 1"),
+        ("cutout_prob", 2, "a number from 0 to 1"),
+        ("rotate", 200, "a number from 0 to 180"),
+        ("on_device", 1, "True or False"),
+        ("model", 7, "a word"),
+        ("optimizer", "adam", "one of muon, sgd"),
+    ],
+)
+def test_settings_of_no_sense(name, value, words):
+    with pytest.raises(ValueError, match=f"a recipe's {name} is {words}, not {value!r}"):
+        get_recipe("quick", **{name: value})
+
+
+def test_settings_that_contradict_each_other():
+    with pytest.raises(ValueError, match="at most a tenth of its 6000 images, not 601"):
+        get_recipe("quick", val_images=601)
+    assert get_recipe("quick", val_images=600).val_images == 600
+    with pytest.raises(ValueError, match="cycle is for a teacher's answers: give a temperature"):
+        get_recipe("s7", cycle=5)

@@ -1,0 +1,188 @@
+"""Runs that are stopped and go on, bit for bit on the CPU."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import (
+    RECIPE,
+    STEPS,
+    TAUGHT,
+    figures,
+    one_teacher,
+    same,
+    state,
+    stopped_after,
+    tiny,
+    train_tiny,
+)
+from torch import nn
+
+from utils.training import (
+    Learner,
+    load_checkpoint,
+)
+
+ONE_BY_ONE = replace(RECIPE, on_device=False)
+
+
+@pytest.mark.parametrize("steps", [STEPS, STEPS + 2, 2 * STEPS + 1])
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, replace(RECIPE, ema=0.0), replace(RECIPE, optimizer="sgd"), TAUGHT]
+)
+def test_a_killed_run_ends_with_the_same_weights(images, tmp_path, steps, recipe):
+    def options():
+        return {"recipe": recipe} | (one_teacher() if recipe.temperature else {})
+
+    whole, run = train_tiny(images, tmp_path / "whole", **options())
+    with stopped_after(steps, RuntimeError("killed")), pytest.raises(RuntimeError, match="killed"):
+        train_tiny(images, tmp_path / "killed", **options())
+    resumed, continued = train_tiny(images, tmp_path / "killed", network=tiny(9), **options())
+    assert same(whole, resumed) and figures(run) == figures(continued)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_run_goes_on_with_workers(images, tmp_path, workers):
+    whole, _ = train_tiny(images, tmp_path / "whole", recipe=ONE_BY_ONE)
+    with stopped_after(STEPS + 1, RuntimeError("killed")), pytest.raises(RuntimeError):
+        train_tiny(images, tmp_path / "killed", recipe=ONE_BY_ONE)
+    resumed, _ = train_tiny(images, tmp_path / "killed", recipe=ONE_BY_ONE, num_workers=workers)
+    assert same(whole, resumed)
+
+
+def test_the_teachers_are_asked_anew_after_a_stop(images, tmp_path):
+    class Counted(nn.Module):
+        asked = 0
+
+        def forward(self, pictures):
+            self.asked += 1
+            return pictures.mean((2, 3))
+
+    teachers = [Counted(), Counted(), Counted()]
+    options = {"recipe": TAUGHT, "described": []}
+    whole, _ = train_tiny(images, tmp_path / "whole", teachers=teachers[:1], **options)
+    assert teachers[0].asked == 2 * STEPS  # two epochs, then they repeat
+    with stopped_after(3 * STEPS, KeyboardInterrupt()):
+        train_tiny(images, tmp_path / "cut", teachers=teachers[1:2], **options)
+    resumed, _ = train_tiny(images, tmp_path / "cut", teachers=teachers[2:], **options)
+    assert teachers[2].asked == STEPS and same(whole, resumed)
+
+
+def test_kill_minus_nine(images, tmp_path):
+    if not hasattr(signal, "SIGKILL"):
+        pytest.skip("Windows has no SIGKILL")
+    np.savez(tmp_path / "images.npz", images=images.images, labels=images.labels)
+    code = textwrap.dedent(f"""
+        import os, signal, sys
+        import numpy as np, torch
+        sys.path[:0] = ["tests", "."]
+        torch.set_num_threads(1)
+        from tiny_runs import train_tiny
+        from utils.data import ImageSet
+        images = ImageSet("noise", **np.load({str(tmp_path / "images.npz")!r}), classes=())
+        def kill(row, epochs):
+            if row["epoch"] == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        train_tiny(images, {str(tmp_path / "killed")!r}, on_epoch=kill)
+    """)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    assert len(load_checkpoint(tmp_path / "killed" / "last.pt")["run"]["history"]) == 2
+    whole, _ = train_tiny(images, tmp_path / "whole")
+    resumed, _ = train_tiny(images, tmp_path / "killed")
+    assert same(whole, resumed)
+
+
+def test_ctrl_c_keeps_the_last_whole_epoch_and_goes_on(images, tmp_path, capsys):
+    whole, _ = train_tiny(images, tmp_path / "whole")
+    with stopped_after(STEPS + 2, KeyboardInterrupt()):
+        network, run = train_tiny(images, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert len(run.history) == 1 and "Stopped after 1 of 3 epochs. To go on, run the cell" in said
+    kept = load_checkpoint(tmp_path / "run" / "last.pt")["network"]
+    assert all(torch.equal(value, kept[key]) for key, value in state(network))
+    network, run = train_tiny(images, tmp_path / "run", network=network)
+    assert len(run.history) == 3 and same(network, whole)
+
+
+def test_ctrl_c_before_the_first_epoch_is_over(images, tmp_path):
+    with stopped_after(2, KeyboardInterrupt()):
+        network, run = train_tiny(images, tmp_path)
+    assert run.history == run.calls == [] and not (tmp_path / "last.pt").exists()
+    assert same(network, tiny())  # so that running the cell again starts where this one did
+
+
+def test_workers_that_ctrl_c_killed_are_started_anew(images, tmp_path):
+    whole, _ = train_tiny(images, tmp_path / "whole", recipe=ONE_BY_ONE)
+
+    def stop(row, epochs):
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGINT)
+        raise KeyboardInterrupt
+
+    options = {"recipe": ONE_BY_ONE, "num_workers": 2}
+    _, run = train_tiny(images, tmp_path / "run", on_epoch=stop, **options)
+    assert len(run.history) == 1
+    network, run = train_tiny(images, tmp_path / "run", **options)
+    assert len(run.history) == 3 and same(network, whole)
+
+
+def test_a_finished_run_shows_its_history(images, tmp_path):
+    network, run = train_tiny(images, tmp_path, command="first")
+    rows, before = [], (tmp_path / "last.pt").read_bytes()
+    with stopped_after(0, AssertionError("trained again")):
+        shown, again = train_tiny(
+            images,
+            tmp_path,
+            network=tiny(5),
+            command="second",
+            on_epoch=lambda row, epochs: rows.append((row, epochs)),
+        )
+    assert rows == [(row, 3) for row in run.history] and again.history == run.history
+    assert same(network, shown) and (tmp_path / "last.pt").read_bytes() == before
+    # The second call had no part in the run.
+    assert again.command == "first" and again.calls == run.calls and len(run.calls) == 1
+
+
+def test_every_call_that_had_a_part_in_a_run_is_named(images, tmp_path):
+    with stopped_after(STEPS + 1, KeyboardInterrupt()):
+        train_tiny(images, tmp_path, command="first")
+    with stopped_after(1, KeyboardInterrupt()):  # finishes no epoch
+        _, run = train_tiny(images, tmp_path, command="second")
+    assert [call["command"] for call in run.calls] == ["first"]
+    with stopped_after(STEPS + 1, KeyboardInterrupt()):
+        train_tiny(images, tmp_path, command="first")  # again: one entry is enough
+    _, run = train_tiny(images, tmp_path, command="third")
+    assert [call["command"] for call in run.calls] == ["first", "third"]
+    saved = load_checkpoint(tmp_path / "last.pt")["run"]
+    assert saved["calls"] == run.calls and saved["command"] == "third"
+
+
+def test_a_loss_that_is_not_finite(images, tmp_path):
+    real = Learner.step
+
+    def explode(self, *args):
+        loss, logits = real(self, *args)
+        return loss * float("nan"), logits
+
+    with stopped_after(STEPS + 1, KeyboardInterrupt()):
+        train_tiny(images, tmp_path / "kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "step", explode)
+        words = r"the loss is nan in epoch 2, .* rate of 0\.0\d+ \(peak 0\.02\); start again with"
+        with pytest.raises(FloatingPointError, match=words):
+            train_tiny(images, tmp_path / "kept", network=(network := tiny()))
+        kept = load_checkpoint(tmp_path / "kept" / "last.pt")
+        assert len(kept["run"]["history"]) == 1
+        assert all(torch.equal(value, kept["network"][key]) for key, value in state(network))
+        with pytest.raises(FloatingPointError):
+            train_tiny(images, tmp_path / "new", network=(network := tiny()))
+    assert same(network, tiny())  # not left with what the explosion made of it
+    assert not (tmp_path / "new" / "last.pt").exists()

@@ -1,0 +1,198 @@
+"""Whole runs do what their recipe says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_runs import (
+    CPU,
+    RECIPE,
+    TAUGHT,
+    figures,
+    one_teacher,
+    same,
+    state,
+    tiny,
+    train_tiny,
+)
+from torch import nn
+
+import utils.training.run as loop
+from utils.training import Learner, Run, evaluate, load_checkpoint, print_row, train
+
+
+def test_history(images, tmp_path):
+    network, run = train_tiny(images, tmp_path)
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    names = {f"{part}_{figure}" for part in ("train", "val", "test") for figure in ("loss", "acc")}
+    assert run.history[-1].keys() == names | {"epoch", "lr", "seconds"}
+    assert run.history[0]["lr"] == pytest.approx(RECIPE.lr / 10)
+    (call,) = run.calls
+    assert call["command"] == "pytest" and call["machine"]["torch"] == torch.__version__
+    saved = load_checkpoint(tmp_path / "last.pt")
+    assert saved["run"] == run.to_dict()
+    assert all(torch.equal(saved["network"][key], value) for key, value in state(network))
+
+
+def test_the_average_is_what_is_evaluated_and_saved(images, tmp_path, monkeypatch):
+    evaluated = []
+
+    def watch(network, loader):
+        evaluated.append(network)
+        return evaluate(network, loader)
+
+    monkeypatch.setattr(loop, "evaluate", watch)
+    network, _ = train_tiny(images, tmp_path)
+    assert len(evaluated) == 6 and all(one is network for one in evaluated)
+    saved = load_checkpoint(tmp_path / "last.pt")
+    assert all(torch.equal(saved["network"][key], value) for key, value in state(network))
+    assert not torch.equal(saved["trained"]["0.weight"], saved["network"]["0.weight"])
+    plain, _ = train_tiny(images, tmp_path / "plain", recipe=replace(RECIPE, ema=0.0))
+    saved = load_checkpoint(tmp_path / "plain" / "last.pt")
+    assert torch.equal(saved["trained"]["0.weight"], saved["network"]["0.weight"])
+
+
+def test_a_seed_decides_everything(images, tmp_path):
+    first, run = train_tiny(images, tmp_path / "a", seed=1)
+    torch.rand(5), np.random.rand(5)
+    again, repeated = train_tiny(images, tmp_path / "b", seed=1, network=tiny(1))
+    assert same(first, again) and figures(run) == figures(repeated)
+    # The same weights to start from: order, augmentation and dropout are the seed's too.
+    other, _ = train_tiny(images, tmp_path / "c", seed=2, network=tiny(1))
+    assert not same(first, other)
+
+
+def test_the_recipe_reaches_the_loop(images, tmp_path, monkeypatch):
+    seen, real = [], loop.train_epoch
+
+    def watch(batches, criterion, learner):
+        seen.append((batches, criterion))
+        return real(batches, criterion, learner)
+
+    monkeypatch.setattr(loop, "train_epoch", watch)
+    changes = {"label_smoothing": 0.1, "batch_size": 9, "cutout_prob": 0.75, "images": 40}
+    recipe = replace(RECIPE, **changes, epochs=1, val_images=4)
+    train_tiny(images, tmp_path / "a", recipe=recipe)
+    loader, criterion = seen.pop()
+    assert isinstance(criterion, nn.CrossEntropyLoss) and criterion.label_smoothing == 0.1
+    assert loader.batch_size == 9 and len(loader.data) == 36 and loader.seed == 0
+    assert vars(loader.augmentation).items() == recipe.augmentation.items()
+    train_tiny(images, tmp_path / "b", recipe=replace(recipe, on_device=False), num_workers=1)
+    loader, _ = seen.pop()
+    assert loader.augmentation.transforms[2].p == 0.75 and loader.batches.num_workers == 1
+    assert loader.order.batch_size == 9
+    train_tiny(images, tmp_path / "c", recipe=TAUGHT, **one_teacher())
+    loader, criterion = seen.pop()
+    assert criterion.keywords == {"temperature": 2.0} and (loader.temperature, loader.cycle) == (
+        2,
+        2,
+    )
+    assert loader.epoch == 3 % 2 and not loader.teachers[0].training
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label_smoothing": 0.2},
+        {"batch_size": 18},
+        {"cutout_prob": 1.0},
+        {"optimizer": "sgd"},
+        {"lr": 0.03},
+        {"weight_decay": 1.0},
+        {"ema": 0.1},
+        {"images": 50, "val_images": 5},
+        {"on_device": False},
+    ],
+)
+def test_every_setting_changes_the_weights(images, tmp_path, change):
+    recipe = replace(RECIPE, epochs=1)
+    one, _ = train_tiny(images, tmp_path / "one", recipe=recipe)
+    other, _ = train_tiny(images, tmp_path / "other", recipe=replace(recipe, **change))
+    assert not same(one, other)
+
+
+def test_the_student_learns_what_the_teacher_says(images, tmp_path):
+    class Wrong(nn.Module):
+        """Names the class behind the right one."""
+
+        def forward(self, pictures):
+            return 5 * pictures.mean((2, 3)).roll(1, dims=1)
+
+    recipe = replace(RECIPE, epochs=20, temperature=1.0, lr=0.05)
+    _, run = train_tiny(images, tmp_path, recipe=recipe, teachers=[Wrong()])
+    assert run.history[-1]["train_acc"] < 0.2 and run.history[-1]["test_acc"] < 0.2
+
+
+def test_a_temperature_needs_a_teacher(images, tmp_path):
+    with pytest.raises(ValueError, match="this recipe needs a teacher: train one with: python"):
+        train_tiny(images, tmp_path / "new", recipe=TAUGHT)
+    with pytest.raises(ValueError, match="has no temperature, so a teacher is of no use to it"):
+        train_tiny(images, tmp_path / "new", teachers=[tiny(7)])
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_on_other_images_than_it_says(images, tmp_path):
+    run = Run(RECIPE, 0, "CIFAR-10", "pytest")
+    with pytest.raises(ValueError, match="one on CIFAR-10, but the images are noise"):
+        train(tiny(), images, images, run, tmp_path, device=CPU)
+
+
+def test_validation_chooses_the_best(images, tmp_path):
+    _, run = train_tiny(images, tmp_path, recipe=replace(RECIPE, epochs=6))
+    best = load_checkpoint(tmp_path / "best.pt")["run"]["history"]
+    accuracies = [row["val_acc"] for row in run.history]
+    assert len(best) == 1 + accuracies.index(max(accuracies))
+    assert best == run.history[: len(best)]
+
+
+def test_a_later_epoch_is_best_only_if_it_is_better(images, tmp_path, monkeypatch):
+    accuracies = {6: iter([0.5, 0.9, 0.9]), 60: iter([0.1, 0.2, 0.8])}  # validation, test
+
+    def evaluate(network, loader):
+        return torch.tensor([1.0, next(accuracies[len(loader.data)]), 1.0])
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    train_tiny(images, tmp_path)
+    assert len(load_checkpoint(tmp_path / "best.pt")["run"]["history"]) == 2
+
+
+def test_without_validation_there_is_no_best(images, tmp_path):
+    _, run = train_tiny(images, tmp_path, recipe=replace(RECIPE, val_images=0))
+    assert not (tmp_path / "best.pt").exists() and "val_acc" not in run.history[-1]
+
+
+def test_the_printed_line(images, tmp_path, capsys):
+    _, run = train_tiny(images, tmp_path, on_epoch=print_row)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(run.history) == 3 and len({line.index("test") for line in lines}) == 1
+    assert lines[0].startswith("epoch   1/3   lr 0.0020   train ") and lines[0].isascii()
+    assert f"{run.history[2]['test_acc']:7.2%}" in lines[2]
+
+
+def test_progress_is_drawn_on_stderr(images, tmp_path, capsys):
+    plain, _ = train_tiny(images, tmp_path / "plain")
+    assert capsys.readouterr().err == ""
+    drawn, _ = train_tiny(images, tmp_path / "drawn", progress=True)
+    said = capsys.readouterr()
+    assert "epoch 3/3" in said.err and said.out == "" and same(plain, drawn)
+
+
+def test_the_loss_is_the_recipes_alone(images, tmp_path):
+    """Training loss as by hand, with label smoothing, for the first batch of a frozen network."""
+    recipe = replace(RECIPE, label_smoothing=0.3, lr=0.0, epochs=1, batch_size=54, ema=0.0)
+    seen = []
+    real = Learner.step
+
+    def watch(self, pictures, criterion, labels):
+        loss, logits = real(self, pictures, criterion, labels)
+        seen.append((loss, F.cross_entropy(logits.float(), labels, label_smoothing=0.3)))
+        return loss, logits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "step", watch)
+        _, run = train_tiny(images, tmp_path, recipe=recipe)
+    ((loss, expected),) = seen
+    assert loss.item() == pytest.approx(expected.item())
+    assert run.history[0]["train_loss"] == pytest.approx(expected.item())

@@ -1,0 +1,176 @@
+"""train.py: what the command line asks for is what is trained, saved and shipped."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_runs import same
+
+import models
+import train as script
+from models import create_model
+from utils.data import CIFAR10_MEAN
+from utils.training import get_recipe, load_checkpoint, save_checkpoint
+
+TINY = ["--recipe", "tutorial", "--set", "val_images=6", "images=60", "--device", "cpu"]
+
+
+@pytest.fixture
+def noise(images, monkeypatch):
+    """The script takes 60 noise images for CIFAR-10."""
+    ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
+    monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--recipe", "slow"], "unknown recipe 'slow'"),
+        (["--set", "rate=0.1"], "a recipe has no setting rate; it has: model, epochs"),
+        (["--set", "epochs=0"], "a recipe's epochs is a whole number from 1 up, not 0"),
+        (["--set", "images=-5"], "a recipe's images is a whole number from 1 to 50000, not -5"),
+        (["--set", "lr=1e400"], "a recipe's lr is a number from 0 to 10, not inf"),
+        (["--set", "model=s8"], "unknown model 's8'"),
+        (["--flags", "deep=True"], "'s7' has no flag deep"),
+        (["--flags", "width=-1"], "'s7' can't be built with {'width': -1}: width has to be above"),
+        (["--flags", "width=1e999"], "'s7' can't be built with {'width': inf}"),
+        (["--flags", "pairs={1:2}"], "'s7' can't be built with"),
+        (["--device", "tpu"], "there is no device 'tpu'"),
+        (["--seed", "-1"], "seed is a whole number from 0 to 2**32 - 1, not -1"),
+        (["--seed", "9" * 30], "seed is a whole number from 0 to 2**32 - 1, not 999"),
+        (["--flags", "width=0.7", "--ship", "s7"], "--ship takes no --flags"),
+        (["--recipe", "quick", "--ship", "s7"], "needs a recipe with all 50,000 images"),
+        (["--root", "/nowhere"], "/nowhere holds no cifar-10-batches-py"),
+        (["--recipe", "best", "--teacher", "no/last.pt"], "there is no no/last.pt; train a teac"),
+    ],
+)
+def test_bad_arguments_are_refused_before_a_folder_is_made(arguments, words, tmp_path):
+    with pytest.raises((ValueError, OSError)) as caught:
+        script.main(["--out", str(tmp_path / "run"), "--device", "cpu", *arguments])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["dilation", "=1", ""])
+def test_settings_that_are_no_values(text, capsys):
+    with pytest.raises(SystemExit):
+        script.parse(["--flags", text])
+    assert f"{text!r} is not of the form dilation=False or lr=0.02" in capsys.readouterr().err
+
+
+def test_settings_are_literals_or_words():
+    pairs = script.parse(["--set", "lr=0.1", "model=s7", "--set", "pairs=(1, 2)", "a=b=c"]).set
+    assert pairs == [("lr", 0.1), ("model", "s7"), ("pairs", (1, 2)), ("a", "b=c")]
+    assert script.parse([]).set == []
+
+
+def test_an_out_that_is_a_file(noise, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file is a file, not a folder; choose another folder"):
+        script.main([*TINY, "--out", str(tmp_path / "file")])
+
+
+def test_weights_that_cannot_be_written_are_known_before_training(noise, tmp_path, monkeypatch):
+    (tmp_path / "weights").write_text("")
+    monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
+    with pytest.raises(OSError, match="weights is a file, not a folder"):
+        script.main(["--recipe", "tutorial", "--ship", "x", "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_trains_and_goes_on(noise, tmp_path, capsys):
+    arguments = [*TINY, "--out", str(tmp_path), "--seed", "5"]
+    run = script.main(arguments)
+    saved = load_checkpoint(tmp_path / "last.pt")["run"]
+    assert saved == run.to_dict() and run.finished and run.seed == 5
+    assert run.command.startswith("python train.py --recipe tutorial --set val_images=6 images=60")
+    assert run.recipe == get_recipe("tutorial", val_images=6, images=60)
+    assert "device " in (said := capsys.readouterr().out) and "epoch   1/1" in said
+    again = script.main([*arguments, "--workers", "1"])
+    assert again.history == run.history and again.command == run.command
+    with pytest.raises(ValueError, match="belongs to another run, with seed = 5 and not 0"):
+        script.main([*TINY, "--out", str(tmp_path)])
+
+
+def test_the_folder_names_the_run(noise, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    script.main([*TINY, "--seed", "3"])
+    assert (tmp_path / "runs" / "tutorial-val_images=6-images=60-3" / "last.pt").exists()
+
+
+def test_a_seed_makes_the_network_too(noise, tmp_path):
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.rand(1)
+        script.main(
+            [*TINY, "--set", "lr=0.0", "--seed", str(seed), "--out", str(tmp_path / folder)]
+        )
+    first, again, other = (
+        load_checkpoint(tmp_path / folder / "last.pt")["network"]["fc3.weight"] for folder in "abc"
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    torch.manual_seed(1)
+    assert torch.equal(first, create_model("tutorial").fc3.weight)
+
+
+def test_flags_reach_the_network_and_belong_to_the_run(noise, tmp_path):
+    arguments = ["--set", "epochs=1", "images=60", "val_images=6", "--out", str(tmp_path)]
+    script.main([*arguments, "--device", "cpu", "--flags", "dilation=False", "width=0.5"])
+    saved = load_checkpoint(tmp_path / "last.pt")
+    assert saved["run"]["flags"] == {"dilation": False, "width": 0.5}
+    assert saved["network"]["C1.0.conv.weight"].shape[0] == 16
+    with pytest.raises(ValueError, match="with flags = {'dilation': False, 'width': 0.5} and not"):
+        script.main([*arguments, "--device", "cpu"])
+
+
+def taught(tmp_path):
+    settings = ["model=tutorial", "epochs=1", "images=60", "cycle=0"]
+    return ["--recipe", "best", "--set", *settings, "--out", str(tmp_path / "student")]
+
+
+def test_a_teacher_is_a_finished_run(noise, tmp_path):
+    script.main([*TINY, "--out", str(tmp_path / "teacher"), "--seed", "4"])
+    path = tmp_path / "teacher" / "last.pt"
+    run = script.main([*taught(tmp_path), "--device", "cpu", "--teacher", str(path), str(path)])
+    assert len(run.teachers) == 2
+    described = run.teachers[0]
+    assert described["model"] == "tutorial" and described["seed"] == 4
+    assert described["command"].startswith("python train.py --recipe tutorial")
+    network, _ = script.load_teacher(path)
+    saved = load_checkpoint(path)
+    assert described["test_accuracy"] == saved["run"]["history"][-1]["test_acc"]
+    assert torch.equal(network.fc3.weight, saved["network"]["fc3.weight"])
+    with pytest.raises(ValueError, match="no temperature, so a teacher is of no use to it"):
+        script.main([*TINY, "--out", str(tmp_path / "plain"), "--teacher", str(path)])
+    saved["run"]["recipe"]["epochs"] = 2
+    save_checkpoint(path, saved)
+    with pytest.raises(ValueError, match="holds 1 of 2 epochs; finish it with: python train.py"):
+        script.main([*taught(tmp_path), "--teacher", str(path)])
+
+
+def test_ship(noise, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(models, "WEIGHTS", tmp_path / "weights")
+    run = script.main(
+        ["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship", "tutorial"]
+    )
+    card = json.loads((tmp_path / "weights" / "tutorial.json").read_text(encoding="utf-8"))
+    shipped = create_model("tutorial", pretrained=True)
+    assert card["parameters"] == sum(weight.numel() for weight in shipped.parameters())
+    assert card["classes"] == list("0123456789") and card["mean"] == list(CIFAR10_MEAN)
+    assert card["test_accuracy"] == run.history[-1]["test_acc"]
+    assert 0 <= card["mirrored_test_accuracy"] <= 1
+    assert f"tutorial.pt: {card['test_accuracy']:.2%} of the test" in capsys.readouterr().out
+    trained = create_model("tutorial")
+    trained.load_state_dict(load_checkpoint(tmp_path / "run" / "last.pt")["network"])
+    assert same(shipped, trained)
+
+
+def test_a_run_that_was_stopped_does_not_ship(noise, tmp_path, monkeypatch):
+    def stopped(network, train_set, test_set, run, *args, **options):
+        return run.history
+
+    monkeypatch.setattr(script, "train", stopped)
+    monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
+    script.main(["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship", "tutorial"])
+    assert list((tmp_path / "weights").iterdir()) == []

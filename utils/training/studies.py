@@ -1,0 +1,70 @@
+"""Studies: named variants of a recipe and a network, for `experiments.py`."""
+
+from dataclasses import dataclass, field
+
+from .recipes import Recipe, get_recipe
+
+__all__ = ["STUDIES", "Variant"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe, settings that differ from it, flags of its network, and the runs that teach it."""
+
+    recipe: str = "analysis"
+    settings: dict = field(default_factory=dict)
+    flags: dict = field(default_factory=dict)
+    teachers: tuple[str, ...] = ()
+
+    def get_recipe(self, **changes) -> Recipe:
+        return get_recipe(self.recipe, **self.settings | changes)
+
+
+def flags(**values) -> Variant:
+    """The recipe of the analysis with flags of `s7`."""
+    return Variant(flags=values)
+
+
+def trial(**changes) -> Variant:
+    """Twelve epochs, judged on the validation images.
+
+    Changes are settings of the recipe or flags of the network.
+    """
+    shape = {"pairs": (1, 2, 2, 1), "widths": (16, 48, 80, 96)}  # from where the search set out
+    shape |= {name: changes.pop(name) for name in shape if name in changes}
+    settings = {"epochs": 12, "batch_size": 256, "affine_prob": 0.5, "cutout_prob": 0.5}
+    return Variant("s7", settings | changes, shape)
+
+
+TEACHERS = ("results/teacher-0", "results/teacher-1")
+STUDIES: dict[str, dict[str, Variant]] = {
+    # The figures of README's first table.
+    "results": {
+        "teacher": Variant("teacher"),
+        "fast": Variant("fast"),
+        "s7": Variant("s7"),
+        "best": Variant("best", teachers=TEACHERS),
+        "s7_dilated": Variant("s7_dilated"),
+    },
+    # Where parameters go, and what a recipe gains from one idea at a time.
+    "trials": {
+        "start": trial(),
+        "one wide pair in C1": trial(widths=(32, 44, 80, 96)),
+        "two wide pairs in C1": trial(pairs=(2, 2, 2, 1), widths=(32, 40, 80, 96)),
+        "three pairs in C1": trial(pairs=(3, 3, 2, 1), widths=(24, 36, 72, 96)),
+        "deep and narrow": trial(pairs=(4, 4, 3, 1), widths=(16, 32, 64, 96)),
+        "lr 0.05": trial(lr=0.05),
+        "affine and cutout on 1/4": trial(affine_prob=0.25, cutout_prob=0.25),
+    },
+    # The three sentences about dilation and depthwise convolution.
+    "analysis": {
+        "s7": flags(),
+        "no dilation": flags(dilation=False),
+        "dense": flags(depthwise=False),
+        "dense, same parameters": flags(depthwise=False, width=0.57),
+        "dense, same multiply-adds": flags(depthwise=False, width=0.8),
+        "s7, width 0.7": flags(width=0.7),
+        "s7, width 1.4": flags(width=1.4),
+        "s7_dilated": Variant(settings={"model": "s7_dilated"}),
+    },
+}
