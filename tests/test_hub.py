@@ -129,13 +129,13 @@ def test_the_lines_of_the_readme_name_the_class(clone, tmp_path, monkeypatch, ca
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
-    picture.save(re.search(r'Image\.open\("([^"]+\.png)"\)', lines)[1])
+    file = re.search(r'Image\.open\("([^"]+)"\)', lines)[1]
+    Image.fromarray(pixels).save(file)
 
     exec(lines, names := {})
 
     network, image = names["network"], names["image"]
-    small = np.asarray(picture.resize((32, 32)))
+    small = np.asarray(Image.open(file).resize((32, 32)))
     expected = (small / 255 - np.array(CIFAR10_MEAN)) / np.array(CIFAR10_STD)
     assert image.shape == (1, 3, 32, 32)
     assert np.allclose(image[0].permute(1, 2, 0), expected, atol=1e-5)
