@@ -122,9 +122,6 @@ def _statistics(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """0–255 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10.
-
-    The result is channels last in memory.
-    """
+    """0–255 (N, H, W, 3) to float32 (N, 3, H, W) of mean 0 and deviation 1 over CIFAR-10."""
     mean, std = _statistics(images.device)
     return ((images - mean) / std).permute(0, 3, 1, 2)
