@@ -1,8 +1,10 @@
 """Networks for CIFAR-10, looked up by name: ``create_model("s7", pretrained=True)``."""
+
 import hashlib
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,43 +20,67 @@ MODELS = {"tutorial": Tutorial, "s7": S7, "s7_dilated": S7Dilated, "teacher": Te
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def list_models(pretrained=False) -> list[str]:
-    """Names that `create_model` knows; with ``pretrained=True`` only those whose weights are shipped."""
-    return [name for name in MODELS if not pretrained or (WEIGHTS / f"{name}.pt").exists()]
+def list_models(pretrained: bool = False) -> list[str]:
+    """The names that `create_model` knows; with ``pretrained=True`` only those that have weights.
 
-
-def model_card(name: str) -> dict:
-    """What made the shipped weights: command, seed, epochs, device, wall time, versions, accuracy, history, SHA-256.
-
-    Raises ValueError where no weights of that name are shipped.
+    Weights are two files: NAME.pt and its card NAME.json.
     """
-    if name not in list_models(pretrained=True):
-        raise ValueError(f"no pretrained weights for {name!r}; there are some for: "
-                         f"{', '.join(list_models(pretrained=True)) or 'no network yet'}")
-    return json.loads((WEIGHTS / f"{name}.json").read_text())
+    if not pretrained:
+        return list(MODELS)
+    return [name for name in MODELS if all(path.exists() for path in _files(name))]
 
 
-def create_model(name: str, pretrained=False, **flags) -> nn.Module:
-    """Build a network by name. Flags go to its class, for example ``create_model("s7", dilation=False)``.
+def model_card(name: str) -> dict[str, Any]:
+    """What a user of the pretrained weights needs, and how they were made.
 
-    With ``pretrained=True`` it carries the shipped weights (of the flags' defaults) and is in eval mode.
-    Raises ValueError for an unknown name or flag, and for weights that are missing, altered or made for other flags.
+    For the user: `mean` and `std` of the images (fractions 0–1), the names of the `classes`,
+    `test_accuracy` (fraction 0–1), `parameters`. How they were made: command, seed, recipe,
+    history. Raises ValueError for a network without pretrained weights.
+    """
+    if name not in (known := list_models(pretrained=True)):
+        raise ValueError(
+            f"there are no pretrained weights for {name!r} ({name}.pt and {name}.json in "
+            f"{WEIGHTS}); there are some for: {', '.join(known) or 'no network yet'}"
+        )
+    return json.loads(_files(name)[1].read_text(encoding="utf-8"))
+
+
+def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module:
+    """Build a network by name; the flags go to its class: ``create_model("s7", dilation=False)``.
+
+    With ``pretrained=True`` the network carries trained weights and is in eval mode, and its
+    attribute `card` is what `model_card` returns. These weights fit the default flags only.
+    Raises ValueError for an unknown name or flag, for a flag's value of no sense, and for weights
+    that are missing or altered.
     """
     if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
+        raise ValueError(f"there is no network {name!r}; choose one of: {', '.join(MODELS)}")
     known = inspect.signature(MODELS[name]).parameters
-    if unknown := flags.keys() - known.keys():
-        raise ValueError(f"{name!r} has no flag {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
-    if pretrained and (changed := {flag: value for flag, value in flags.items() if value != known[flag].default}):
-        raise ValueError(f"the weights of {name!r} fit its default flags only, not {changed}")
+    if unknown := sorted(flags.keys() - known.keys()):
+        has = ", ".join(known)
+        raise ValueError(f"{name!r} has no flag {', '.join(unknown)}; its flags are: {has}")
+    changed = {flag: value for flag, value in flags.items() if value != known[flag].default}
+    if pretrained and changed:
+        raise ValueError(f"the pretrained weights of {name!r} fit its default flags, not {changed}")
     try:
         network = MODELS[name](**flags)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name!r} can't be built with {flags}: {error}") from error
-    if not pretrained:
-        return network
-    card, path = model_card(name), WEIGHTS / f"{name}.pt"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
-        raise ValueError(f"{path} is not the file that its card describes; fetch it again with: git checkout {path}")
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return _load_weights(network, name) if pretrained else network
+
+
+def _files(name: str) -> tuple[Path, Path]:
+    return WEIGHTS / f"{name}.pt", WEIGHTS / f"{name}.json"
+
+
+def _load_weights(network: nn.Module, name: str) -> nn.Module:
+    network.card, (path, _) = model_card(name), _files(name)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != network.card.get("sha256"):
+        raise ValueError(
+            f"{path} is not the file that its card describes; restore it with: git checkout {path}"
+        )
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except RuntimeError as error:  # torch lists every tensor, on more than one screen
+        raise ValueError(f"{path} does not fit {name!r}: its layers have changed since") from error
     return network.eval()

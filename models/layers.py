@@ -1,4 +1,5 @@
 """The building blocks of the networks. Shapes are (N, C, H, W)."""
+
 import torch
 from torch import nn
 
@@ -8,8 +9,9 @@ __all__ = ["ConvNormAct", "Head", "Residual", "ResidualPair", "SeparableConv", "
 class ConvNormAct(nn.Sequential):
     """Convolution → batch norm → SiLU; padded so that stride 1 keeps H and W.
 
-    Unpadded (``padded=False``) it takes dilation·(kernel_size − 1) from H and from W; ``act=False`` leaves SiLU out.
-    SiLU is smooth and not flat below 0 (Elfwing et al. 2018, https://arxiv.org/abs/1702.03118).
+    Without padding (``padded=False``) H and W each lose dilation·(kernel_size − 1) pixels.
+    ``act=False`` leaves SiLU out. SiLU is smooth, and its gradient below 0 is not zero (Elfwing et
+    al. 2018, https://arxiv.org/abs/1702.03118).
     """
 
     def __init__(
@@ -23,11 +25,13 @@ class ConvNormAct(nn.Sequential):
         groups: int = 1,
         padded: bool = True,
         act: bool = True,
-    ):
+    ) -> None:
         super().__init__()
         padding = dilation * (kernel_size // 2) if padded else 0
         # No bias: the batch norm that follows has one.
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False
+        )
         self.norm = nn.BatchNorm2d(out_channels)
         if act:
             self.act = nn.SiLU(inplace=True)
@@ -36,47 +40,74 @@ class ConvNormAct(nn.Sequential):
 class SeparableConv(nn.Sequential):
     """Depthwise separable convolution (Chollet 2017, https://arxiv.org/abs/1610.02357).
 
-    One 3×3 kernel for each channel (groups = in_channels), then a 1×1 convolution that mixes the channels:
-    9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'.
+    One 3×3 kernel for each channel (groups = in_channels), then a 1×1 convolution that mixes the
+    channels: 9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1, padded: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        padded: bool = True,
+    ) -> None:
         super().__init__()
-        # No activation between the two: it would cut a single channel's response before anything has combined them.
+        # No activation between the two: it would cut the response of single channels before the
+        # 1×1 convolution has combined them.
         self.depthwise = ConvNormAct(
-            in_channels, in_channels, stride=stride, dilation=dilation, groups=in_channels, padded=padded, act=False
+            in_channels,
+            in_channels,
+            stride=stride,
+            dilation=dilation,
+            groups=in_channels,
+            padded=padded,
+            act=False,
         )
         self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1)
 
 
 class Residual(nn.Sequential):
-    """x + f(x): the layers given must keep the shape (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    """x + f(x): the layers must keep the shape (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + super().forward(x)
 
 
 class ResidualPair(Residual):
-    """x + f(g(x)): two convolutions of the same class, each with its own dilation; the shape stays."""
+    """x + f(g(x)): two convolutions of the same class, each with its own dilation."""
 
-    def __init__(self, channels: int, conv: type[nn.Module] = ConvNormAct, *, dilations: tuple[int, int] = (1, 1)):
+    def __init__(
+        self,
+        channels: int,
+        conv: type[nn.Module] = ConvNormAct,
+        *,
+        dilations: tuple[int, int] = (1, 1),
+    ) -> None:
         super().__init__(*(conv(channels, channels, dilation=dilation) for dilation in dilations))
 
 
 class Head(nn.Sequential):
     """Global average pooling, then one linear layer: (N, C, H, W) to (N, num_classes) logits."""
 
-    def __init__(self, channels: int, num_classes: int):
+    def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
 
 
 def check_images(x: torch.Tensor, smallest: int = 1) -> torch.Tensor:
-    """Return x if it is a batch of colour images (N, 3, H, W), H and W at least `smallest`; otherwise raise ValueError."""
+    """Return x if it is a batch of colour images (N, 3, H, W), else raise ValueError.
+
+    H and W have to be at least `smallest` pixels.
+    """
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(
             f"expected a batch of colour images (N, 3, H, W), got {tuple(x.shape)}; "
             "a single image needs x.unsqueeze(0), a grey one x.expand(-1, 3, -1, -1)"
         )
-    if min(x.shape[2:]) < smallest:
-        raise ValueError(f"expected images of at least {smallest}×{smallest} pixels, got {x.shape[2]}×{x.shape[3]}")
+    height, width = x.shape[2:]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"expected images of at least {smallest}×{smallest} pixels, got {height}×{width}"
+        )
     return x

@@ -1,4 +1,7 @@
 """S7: the assignment's C1 C2 C3 C4 O in under 200,000 parameters."""
+
+from math import inf
+
 import torch
 from torch import nn
 
@@ -8,15 +11,19 @@ __all__ = ["S7"]
 
 
 class S7(nn.Sequential):
-    """Four convolution blocks and an output block; three 3×3 stride-2 convolutions, no pooling but GAP.
+    """Four convolution blocks and an output block; three strides of 2 replace max-pooling.
 
-    Operations buy accuracy and parameters are what is rationed. So dense 3×3 convolutions stand where maps are
-    large and channels few, and depthwise separable ones where maps are small and channels many.
+    The number of parameters is limited, the number of operations is not. So dense 3×3 convolutions
+    stand where maps are large and channels few, and depthwise separable ones where maps are small
+    and channels many.
 
-    Input (N, 3, H, W), normalised; output (N, num_classes) logits. Any H and W from 8 up work; the shapes below are for
-    32×32. ``dilation=False`` makes every kernel compact. ``depthwise=False`` makes every separable convolution a dense
-    3×3 one. `pairs` says how many residual pairs follow the first convolution of C1 to C4; `width` scales the channels
-    of all four, rounded to multiples of 4. Raises ValueError for anything but a batch of three-channel images.
+    Input (N, 3, H, W), normalised; output (N, num_classes) logits. Every H and W works; the
+    shapes below are for 32×32. Raises ValueError for anything but a batch of three-channel images.
+
+    Flags: ``dilation=False`` makes every kernel compact. ``depthwise=False`` makes every separable
+    convolution a dense 3×3 one. `pairs` says how many residual pairs follow the first convolution
+    of C1 to C4, `widths` how many channels these blocks have. `width` scales all four numbers of
+    channels, rounded to multiples of 4. Raises ValueError for values of no sense.
     """
 
     def __init__(
@@ -28,33 +35,38 @@ class S7(nn.Sequential):
         pairs: tuple[int, int, int, int] = (2, 2, 2, 1),
         widths: tuple[int, int, int, int] = (32, 40, 80, 96),
         width: float = 1.0,
-    ):
+    ) -> None:
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"width has to be above 0, not {width}")
+        if not isinstance(width, (int, float)) or not 0 < width < inf:
+            raise ValueError(f"width has to be a number above 0, not {width!r}")
+        for numbers in (pairs, widths):
+            if len(numbers) != 4 or min(numbers) < 0:
+                raise ValueError(f"C1 to C4 need four numbers, none below 0, not {numbers}")
         c1, c2, c3, c4 = (max(4, 4 * round(width * channels / 4)) for channels in widths)
         p1, p2, p3, p4 = pairs
         separable = SeparableConv if depthwise else ConvNormAct
-        dilations = (1, 2) if dilation else (1, 1)
+        d2 = (1, 2) if dilation else (1, 1)
 
-        #                                                                 output shape      receptive field
+        # fmt: off
+        #                                                           output shape    receptive field
         self.C1 = nn.Sequential(
-            ConvNormAct(3, c1),                                         # (N, 32, 32, 32)     3
-            *(ResidualPair(c1) for _ in range(p1)),                     # (N, 32, 32, 32)    11
+            ConvNormAct(3, c1),                                   # (N, 32, 32, 32)   3
+            *(ResidualPair(c1) for _ in range(p1)),               # (N, 32, 32, 32)  11
         )
         self.C2 = nn.Sequential(
-            ConvNormAct(c1, c2, stride=2),                              # (N, 40, 16, 16)    13
-            *(ResidualPair(c2, dilations=dilations) for _ in range(p2)),  # (N, 40, 16, 16)    37
+            ConvNormAct(c1, c2, stride=2),                        # (N, 40, 16, 16)  13
+            *(ResidualPair(c2, dilations=d2) for _ in range(p2)), # (N, 40, 16, 16)  37
         )
         self.C3 = nn.Sequential(
-            ConvNormAct(c2, c3, stride=2),                              # (N, 80, 8, 8)      41
-            *(ResidualPair(c3, separable) for _ in range(p3)),          # (N, 80, 8, 8)      73
+            ConvNormAct(c2, c3, stride=2),                        # (N, 80, 8, 8)    41
+            *(ResidualPair(c3, separable) for _ in range(p3)),    # (N, 80, 8, 8)    73
         )
         self.C4 = nn.Sequential(
-            separable(c3, c4, stride=2),                                # (N, 96, 4, 4)      81
-            *(ResidualPair(c4, separable) for _ in range(p4)),          # (N, 96, 4, 4)     113
+            separable(c3, c4, stride=2),                          # (N, 96, 4, 4)    81
+            *(ResidualPair(c4, separable) for _ in range(p4)),    # (N, 96, 4, 4)   113
         )
-        self.O = Head(c4, num_classes)                                  # (N, 10)           the whole image
+        self.O = Head(c4, num_classes)                            # (N, 10)         the image
+        # fmt: on
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(check_images(x))

@@ -1,4 +1,5 @@
 """S7 without stride, and without pooling but GAP: the assignment's 200 extra points."""
+
 import torch
 from torch import nn
 
@@ -8,40 +9,46 @@ __all__ = ["S7Dilated"]
 
 
 class S7Dilated(nn.Sequential):
-    """Four convolution blocks and an output block; dilated kernels take the place of strides and of pooling.
+    """Four convolution blocks and an output block; dilated kernels replace strides and pooling.
 
-    The kernel that opens C2, C3 or C4 is dilated and unpadded: with dilation d it takes 2·d from H and from W. Maps and
-    work shrink, while every position that is left has pixels for neighbours, not every second or fourth one. Compact
-    kernels come first, and dilations that follow each other have no common factor, so that their taps leave no holes
-    (hybrid dilated convolution, Wang et al. 2018, https://arxiv.org/abs/1702.08502): every pixel inside the receptive
-    field reaches the output.
+    The kernel that opens C2, C3 or C4 is dilated and not padded: with dilation d, H and W each lose
+    2·d pixels. So maps and work shrink, and the positions that remain are still neighbours in the
+    image. With a stride of 2 they would be every second pixel.
 
-    Input (N, 3, H, W), normalised; output (N, num_classes) logits. Any H and W from 23 up work; the shapes below are for
-    32×32. Raises ValueError for anything but a batch of three-channel images, or for smaller ones.
+    Dilated kernels can leave holes: pixels inside the receptive field that never reach the output.
+    Here compact kernels come first, and dilations that follow each other have no common factor, so
+    every pixel counts (hybrid dilated convolution, Wang et al. 2018,
+    https://arxiv.org/abs/1702.08502).
+
+    Input (N, 3, H, W), normalised; output (N, num_classes) logits. Every H and W from 23 up works;
+    the shapes below are for 32×32. Raises ValueError for smaller images, and for anything but a
+    batch of three-channel images.
     """
 
-    def __init__(self, num_classes: int = 10):
+    def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
-        #                                                               output shape      receptive field
+        # fmt: off
+        #                                                         output shape      receptive field
         self.C1 = nn.Sequential(
-            ConvNormAct(3, 16),                                       # (N, 16, 32, 32)     3
-            ResidualPair(16),                                         # (N, 16, 32, 32)     7
+            ConvNormAct(3, 16),                                 # (N, 16, 32, 32)     3
+            ResidualPair(16),                                   # (N, 16, 32, 32)     7
         )
         self.C2 = nn.Sequential(
-            ConvNormAct(16, 44, dilation=3, padded=False),            # (N, 44, 26, 26)    13
-            ResidualPair(44, dilations=(1, 2)),                       # (N, 44, 26, 26)    19
-            ResidualPair(44, dilations=(1, 2)),                       # (N, 44, 26, 26)    25
+            ConvNormAct(16, 44, dilation=3, padded=False),      # (N, 44, 26, 26)    13
+            ResidualPair(44, dilations=(1, 2)),                 # (N, 44, 26, 26)    19
+            ResidualPair(44, dilations=(1, 2)),                 # (N, 44, 26, 26)    25
         )
         self.C3 = nn.Sequential(
-            ConvNormAct(44, 80, dilation=5, padded=False),            # (N, 80, 16, 16)    35
-            ResidualPair(80, SeparableConv),                          # (N, 80, 16, 16)    39
-            ResidualPair(80, SeparableConv),                          # (N, 80, 16, 16)    43
+            ConvNormAct(44, 80, dilation=5, padded=False),      # (N, 80, 16, 16)    35
+            ResidualPair(80, SeparableConv),                    # (N, 80, 16, 16)    39
+            ResidualPair(80, SeparableConv),                    # (N, 80, 16, 16)    43
         )
         self.C4 = nn.Sequential(
-            SeparableConv(80, 128, dilation=3, padded=False),         # (N, 128, 10, 10)   49
-            ResidualPair(128, SeparableConv),                         # (N, 128, 10, 10)   53
+            SeparableConv(80, 128, dilation=3, padded=False),   # (N, 128, 10, 10)   49
+            ResidualPair(128, SeparableConv),                   # (N, 128, 10, 10)   53
         )
-        self.O = Head(128, num_classes)                               # (N, 10)           the whole image
+        self.O = Head(128, num_classes)                         # (N, 10)           the image
+        # fmt: on
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(check_images(x, smallest=23))

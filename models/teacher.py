@@ -1,4 +1,5 @@
 """A larger network, bound by no rule of the assignment: it teaches S7."""
+
 import torch
 from torch import nn
 
@@ -8,13 +9,14 @@ __all__ = ["Teacher"]
 
 
 class Teacher(nn.Sequential):
-    """Dense residual pairs at three resolutions, 3.4 million parameters.
+    """Dense residual pairs at three resolutions, 3.3 million parameters.
 
     Input (N, 3, H, W), normalised; output (N, num_classes) logits. The shapes below are for 32×32.
     Raises ValueError for anything but a batch of three-channel images.
     """
 
-    def __init__(self, num_classes: int = 10):
+    def __init__(self, num_classes: int = 10) -> None:
+        # fmt: off
         super().__init__(
             #                                                    output shape
             ConvNormAct(3, 48),                                # (N, 48, 32, 32)
@@ -25,6 +27,7 @@ class Teacher(nn.Sequential):
             *(ResidualPair(256) for _ in range(2)),
             Head(256, num_classes),                            # (N, 10)
         )
+        # fmt: on
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(check_images(x))

@@ -1,4 +1,5 @@
-"""CIFAR-10 from folders and mirrors, and what stands in for it."""
+"""CIFAR-10 from folders and mirrors, what takes its place, and how it is split and normalised."""
+
 import contextlib
 import functools
 import hashlib
@@ -17,40 +18,88 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from utils import data, download
-from utils.augment import CIFAR10_MEAN, CIFAR10_STD
-from utils.data import load_cifar10, load_digits, load_images, normalize, split
+from utils.data import (
+    CIFAR10_MEAN,
+    CIFAR10_STD,
+    DownloadError,
+    download,
+    load_cifar10,
+    load_digits,
+    load_images,
+    normalize,
+    split,
+)
+from utils.data import (
+    images as images_module,
+)
+
 
 def test_normalize(images):
     batch = normalize(torch.from_numpy(images.images[:5]))
     expected = (images.images[:5] / 255 - np.array(CIFAR10_MEAN)) / np.array(CIFAR10_STD)
-    assert batch.dtype == torch.float32 and batch.is_contiguous(memory_format=torch.channels_last)
+    assert batch.dtype == torch.float32 and batch.shape == (5, 3, 32, 32)
     assert np.allclose(batch.numpy().transpose(0, 2, 3, 1), expected, atol=1e-5)
 
 
-# --- the real data ------------------------------------------------------------------------------------------------------
+def test_the_images_that_are_taken(images):
+    taken = images.take(np.array([3, 0]))
+    assert np.array_equal(taken.images, images.images[[3, 0]]) and taken.classes == images.classes
+    assert taken.labels.tolist() == [0, 0] and taken.name == "noise" and len(taken) == 2
+
+
+def test_split(images):
+    rest, val_set = split(images, 6)
+    assert len(rest) == 54 and len(val_set) == 6
+    everything = {image.tobytes() for part in (rest, val_set) for image in part.images}
+    assert everything == {image.tobytes() for image in images.images}
+    for part in (rest, val_set):  # each image keeps its label, and the order stays
+        places = [
+            np.flatnonzero((images.images == image).all((1, 2, 3)))[0] for image in part.images
+        ]
+        assert places == sorted(places) and np.array_equal(images.labels[places], part.labels)
+    assert np.array_equal(split(images, 6)[1].images, val_set.images)
+    assert len(split(images, 100)[1]) == 6  # at most a tenth
+    assert len(split(images, 0)[1]) == 0 and len(split(images, 0)[0]) == 60
+
+
+# --- the real data --------------------------------------------------------------------------------
+
 
 def test_mean_and_deviation(cifar10):
     pixels = cifar10[0].images.reshape(-1, 3) / 255
-    assert np.allclose(pixels.mean(0), CIFAR10_MEAN, atol=1e-4) and np.allclose(pixels.std(0), CIFAR10_STD, atol=1e-4)
-    assert len(cifar10[0]) == 50_000 and len(cifar10[1]) == 10_000 and cifar10[0].classes[3] == "cat"
-    assert len(split(cifar10[0], 5000)[0]) == 45_000
+    assert np.allclose(pixels.mean(0), CIFAR10_MEAN, atol=1e-4) and np.allclose(
+        pixels.std(0), CIFAR10_STD, atol=1e-4
+    )
+    assert (
+        len(cifar10[0]) == 50_000 and len(cifar10[1]) == 10_000 and cifar10[0].classes[3] == "cat"
+    )
+    train_set, val_set = split(cifar10[0], 5000)
+    assert len(train_set) == 45_000 and len(val_set) == 5000
+    assert np.bincount(val_set.labels).min() > 400  # every class is among them
 
 
-# --- folders and mirrors ------------------------------------------------------------------------------------------------
+# --- folders and mirrors --------------------------------------------------------------------------
+
 
 @pytest.fixture
 def archive(monkeypatch):
     """A tar.gz of CIFAR-10's form with 2 images a batch; torchvision is told its checksums."""
+
     def pack(content):
         raw = pickle.dumps(content)
         return raw, hashlib.md5(raw).hexdigest()
 
-    files = {name: pack({"data": np.full((2, 3072), number, np.uint8), "labels": [0, 1]}) for number, (name, _) in
-             enumerate(CIFAR10.train_list + CIFAR10.test_list)}
+    files = {
+        name: pack({"data": np.full((2, 3072), number, np.uint8), "labels": [0, 1]})
+        for number, (name, _) in enumerate(CIFAR10.train_list + CIFAR10.test_list)
+    }
     meta = pack({"label_names": [f"class {n}" for n in range(10)]})
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, files[name][1]] for name, _ in CIFAR10.train_list])
-    monkeypatch.setattr(CIFAR10, "test_list", [[name, files[name][1]] for name, _ in CIFAR10.test_list])
+    monkeypatch.setattr(
+        CIFAR10, "train_list", [[name, files[name][1]] for name, _ in CIFAR10.train_list]
+    )
+    monkeypatch.setattr(
+        CIFAR10, "test_list", [[name, files[name][1]] for name, _ in CIFAR10.test_list]
+    )
     monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": meta[1]})
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
@@ -60,13 +109,19 @@ def archive(monkeypatch):
             tar.addfile(info, io.BytesIO(raw))
     md5 = hashlib.md5(buffer.getvalue()).hexdigest()
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5)
-    monkeypatch.setattr(data, "download", functools.partial(download.download, md5=md5, timeout=0.5))
+    monkeypatch.setattr(
+        images_module, "download", functools.partial(download.download, md5=md5, timeout=0.5)
+    )
     return buffer.getvalue()
 
 
 @pytest.fixture
 def server(archive):
-    """Serves /whole, /wrong (other bytes), /cut (the connection ends early), /garbage, /hang, /drip and /missing; keeps what was asked."""
+    """A mirror on this machine; it keeps the paths that were asked for.
+
+    /whole is right, /wrong has other bytes, /cut ends early, /garbage is no HTTP, /hang stops in
+    the middle, /drip is slow, /missing is not there.
+    """
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -89,14 +144,17 @@ def server(archive):
                         self.wfile.write(bytes([byte]))
                         time.sleep(0.1)
             else:
-                self.wfile.write(body[:len(body) // 2] if self.path == "/cut" else body)
+                self.wfile.write(body[: len(body) // 2] if self.path == "/cut" else body)
 
         def log_message(self, *args):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield lambda *paths: [f"http://127.0.0.1:{server.server_address[1]}/{path}" for path in paths], asked
+    yield (
+        lambda *paths: [f"http://127.0.0.1:{server.server_address[1]}/{path}" for path in paths],
+        asked,
+    )
     server.shutdown()
 
 
@@ -109,7 +167,9 @@ def empty(tmp_path, monkeypatch):
 
 def test_mirrors_are_tried_in_turn(empty, server):
     url, asked = server
-    train_set, test_set = load_cifar10(mirrors=url("missing", "wrong", "cut", "garbage", "hang", "drip", "whole"))
+    train_set, test_set = load_cifar10(
+        mirrors=url("missing", "wrong", "cut", "garbage", "hang", "drip", "whole")
+    )
     assert (len(train_set), len(test_set), train_set.classes[3]) == (10, 2, "class 3")
     assert asked == ["/missing", "/wrong", "/cut", "/garbage", "/hang", "/drip", "/whole"]
     assert sorted(os.listdir("data")) == ["cifar-10-batches-py", "cifar-10-python.tar.gz"]
@@ -119,9 +179,22 @@ def test_mirrors_are_tried_in_turn(empty, server):
 
 def test_every_mirror_down(empty, server):
     url, _ = server
-    with pytest.raises(download.DownloadError) as error:
-        load_cifar10(mirrors=[*url("missing", "wrong", "cut", "garbage", "hang", "drip"), "http://127.0.0.1:9/closed"])
-    for reason in ("404", "not the archive", "timed out", "no HTTP", "slower than", "refused", "set CIFAR10_ROOT"):
+    with pytest.raises(DownloadError) as error:
+        load_cifar10(
+            mirrors=[
+                *url("missing", "wrong", "cut", "garbage", "hang", "drip"),
+                "http://127.0.0.1:9/closed",
+            ]
+        )
+    for reason in (
+        "404",
+        "not the archive",
+        "timed out",
+        "no HTTP",
+        "slower than",
+        "refused",
+        "set CIFAR10_ROOT",
+    ):
         assert reason in str(error.value)
     assert os.listdir("data") == []
 
@@ -150,16 +223,19 @@ def test_a_disk_that_fills_up(empty, server, monkeypatch):
     class Full(io.BytesIO):
         def write(self, chunk):
             raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(download.Path, "open", lambda path, mode: Full())
-    with pytest.raises(OSError, match="filled up during the download; make room") as error:
+    with pytest.raises(OSError, match="became full during the download; make room") as error:
         load_cifar10(mirrors=server[0]("whole"))
-    assert not isinstance(error.value, download.DownloadError) and os.listdir("data") == []
+    assert not isinstance(error.value, DownloadError) and os.listdir("data") == []
 
 
 def test_a_wrong_root_is_named(empty, monkeypatch):
     monkeypatch.setenv("CIFAR10_ROOT", str(empty / "elsewhere"))
-    with pytest.raises(FileNotFoundError, match="elsewhere holds no cifar-10-batches-py; let CIFAR10_ROOT name"):
-        load_images()  # no stand-in: a root that was given is meant
+    with pytest.raises(
+        FileNotFoundError, match="elsewhere holds no cifar-10-batches-py; let CIFAR10_ROOT name"
+    ):
+        load_images()  # no digits: a folder that was named is meant
 
 
 @pytest.mark.parametrize("spoil", [lambda raw: raw[:-1], lambda raw: b"\0" + raw[1:]])
@@ -171,8 +247,12 @@ def test_truncated_and_altered_batches_are_named(empty, server, spoil):
         load_cifar10(empty / "data")
 
 
-def test_without_data_and_network_digits_stand_in(empty, monkeypatch, capsys):
-    monkeypatch.setattr(data, "load_cifar10", functools.partial(load_cifar10, mirrors=["http://127.0.0.1:9/closed"]))
+def test_without_data_and_network_digits_take_their_place(empty, monkeypatch, capsys):
+    monkeypatch.setattr(
+        images_module,
+        "load_cifar10",
+        functools.partial(load_cifar10, mirrors=["http://127.0.0.1:9/closed"]),
+    )
     train_set, test_set = load_images()
     notice = capsys.readouterr().out
     assert "NOT CIFAR-10" in notice and "handwritten digits" in notice and "refused" in notice
@@ -182,4 +262,8 @@ def test_without_data_and_network_digits_stand_in(empty, monkeypatch, capsys):
 def test_digits():
     train_set, test_set = load_digits()
     assert train_set.images.shape == (1437, 32, 32, 3) and train_set.images.dtype == np.uint8
-    assert train_set.images.max() == 255 and len(test_set) == 360 and set(test_set.labels) == set(range(10))
+    assert (
+        train_set.images.max() == 255
+        and len(test_set) == 360
+        and set(test_set.labels) == set(range(10))
+    )

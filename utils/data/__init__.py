@@ -1,4 +1,5 @@
 """Images, their augmentation, and the batches that training takes."""
+
 from .augment import CIFAR10_MEAN, CIFAR10_STD, CUTOUT_SIDE, MEAN_PIXEL, A, make_augmentation
 from .batch_augment import BatchAugment
 from .download import DownloadError
@@ -6,6 +7,21 @@ from .images import ImageSet, load_cifar10, load_digits, load_images, normalize,
 from .loaders import DeviceLoader, Loader, make_loaders
 
 __all__ = [
-    "A", "BatchAugment", "CIFAR10_MEAN", "CIFAR10_STD", "CUTOUT_SIDE", "DeviceLoader", "DownloadError", "ImageSet", "Loader",
-    "MEAN_PIXEL", "load_cifar10", "load_digits", "load_images", "make_augmentation", "make_loaders", "normalize", "split",
-]  # fmt: skip
+    "A",
+    "BatchAugment",
+    "CIFAR10_MEAN",
+    "CIFAR10_STD",
+    "CUTOUT_SIDE",
+    "DeviceLoader",
+    "DownloadError",
+    "ImageSet",
+    "Loader",
+    "MEAN_PIXEL",
+    "load_cifar10",
+    "load_digits",
+    "load_images",
+    "make_augmentation",
+    "make_loaders",
+    "normalize",
+    "split",
+]

@@ -1,4 +1,5 @@
-"""The same augmentation for whole batches, on any device: no image passes through Python one by one."""
+"""The same augmentation for whole batches, on any device: Python has no loop over images."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,30 +14,41 @@ FLIP_PROB = 0.5  # as in `make_augmentation`
 class BatchAugment:
     """`make_augmentation`, with the same arguments, for batches (n, 3, side, side) of range 0–255.
 
-    `draw` draws the parameters for n images with a NumPy generator, so that every device sees the same augmentation.
-    Calling the object applies them to a batch.
+    `draw` draws the parameters for n images with a NumPy generator, so that every device sees the
+    same augmentation. Calling the object applies them to a batch.
     """
 
-    def __init__(self, *, shift: float, scale: float, rotate: float, affine_prob: float, cutout_prob: float):
-        self.shift, self.scale, self.rotate = shift, scale, rotate
+    def __init__(
+        self, *, shift: float, scale: float, rotate: float, affine_prob: float, cutout_prob: float
+    ) -> None:
+        self.limits = {"shift": shift, "scale": scale, "rotate": rotate}
         self.affine_prob, self.cutout_prob = affine_prob, cutout_prob
 
-    def draw(self, n: int, side: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(flipped bool (n,), sampling grid float32 (n, 2, 3), cutout's top left corner int64 (n, 2)).
+    def draw(
+        self, n: int, side: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What to do with n images: (flipped, sampling grid, cutout's corner).
 
-        An image without a cutout has its corner far outside.
+        flipped is bool (n,), the sampling grid float32 (n, 2, 3). The corner is the cutout's top
+        left one as row and column, int64 (n, 2); without a cutout it lies outside of the image.
         """
         flipped = generator.random(n) < FLIP_PROB
-        matrices = affine_matrices(n, side, generator, shift=self.shift, scale=self.scale, rotate=self.rotate)
+        matrices = affine_matrices(n, side, generator, **self.limits)
         matrices[generator.random(n) >= self.affine_prob] = np.eye(3)
         corners = generator.integers(0, max(0, side - CUTOUT_SIDE) + 1, (n, 2))
         corners[generator.random(n) >= self.cutout_prob] = -CUTOUT_SIDE
         return flipped, sampling_grid(matrices, side), corners
 
-    def __call__(self, images: torch.Tensor, flipped: torch.Tensor, grid: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
-        """Augment images (n, 3, side, side), of any number type, with what `draw` gave for them; float32 of 0–255."""
+    def __call__(
+        self, images: torch.Tensor, flipped: torch.Tensor, grid: torch.Tensor, corners: torch.Tensor
+    ) -> torch.Tensor:
+        """Apply to images (n, 3, side, side) what `draw` gave for them; float32 of range 0–255.
+
+        The images may be of any number type. They are not changed themselves.
+        """
         images = torch.where(flipped[:, None, None, None], images.flip(3), images).float()
-        # Contiguous: with other strides mps is silently wrong (https://github.com/pytorch/pytorch/issues/174339).
+        # Contiguous, because with other strides the result is silently wrong on mps
+        # (https://github.com/pytorch/pytorch/issues/174339).
         images = F.grid_sample(
             images.contiguous(),
             F.affine_grid(grid, images.shape, align_corners=True),
@@ -46,22 +58,27 @@ class BatchAugment:
         pixel = torch.arange(images.shape[-1], device=images.device)
         row, column = (pixel - corners[:, axis, None] for axis in (0, 1))
         rows, columns = (0 <= row) & (row < CUTOUT_SIDE), (0 <= column) & (column < CUTOUT_SIDE)
-        cutout = rows[:, None, :, None] & columns[:, None, None, :]
-        for channel, value in enumerate(MEAN_PIXEL):  # plain numbers: a tensor made on a GPU would wait for it
-            images[:, channel].masked_fill_(cutout[:, 0], value)
+        cutout = rows[:, :, None] & columns[:, None, :]
+        # Plain numbers: a tensor of the mean would be copied to a GPU, and the copy would wait.
+        for channel, value in enumerate(MEAN_PIXEL):
+            images[:, channel].masked_fill_(cutout, value)
         return images
 
 
 def affine_matrices(
     n: int, side: int, generator: np.random.Generator, *, shift: float, scale: float, rotate: float
 ) -> np.ndarray:
-    """Where each pixel goes: float64 (n, 3, 3), in pixels, drawn and composed as albumentations does."""
-    shifts = (generator.uniform(-shift, shift, (n, 2)) * side).astype(int)  # towards 0: whole pixels
-    scales = generator.uniform(1 - scale, 1 + scale, (n, 2))  # of x and y independently
+    """Where each pixel goes: float64 (n, 3, 3), in pixels, drawn and composed as in albumentations.
+
+    The limits are those of `make_augmentation`.
+    """
+    # astype truncates towards 0, to whole pixels.
+    shifts = (generator.uniform(-shift, shift, (n, 2)) * side).astype(int)
+    scale_x, scale_y = generator.uniform(1 - scale, 1 + scale, (n, 2)).T  # independent, as there
     angles = np.deg2rad(generator.uniform(-rotate, rotate, n))
     matrices = np.zeros((n, 3, 3))
-    matrices[:, 0, 0], matrices[:, 0, 1] = scales[:, 0] * np.cos(angles), scales[:, 1] * np.sin(angles)
-    matrices[:, 1, 0], matrices[:, 1, 1] = -scales[:, 0] * np.sin(angles), scales[:, 1] * np.cos(angles)
+    matrices[:, 0, 0], matrices[:, 0, 1] = scale_x * np.cos(angles), scale_y * np.sin(angles)
+    matrices[:, 1, 0], matrices[:, 1, 1] = -scale_x * np.sin(angles), scale_y * np.cos(angles)
     matrices[:, 2, 2] = 1
     centre = np.full(2, (side - 1) / 2)
     matrices[:, :2, 2] = centre - matrices[:, :2, :2] @ centre + shifts
@@ -69,10 +86,12 @@ def affine_matrices(
 
 
 def sampling_grid(matrices: np.ndarray, side: int) -> np.ndarray:
-    """What `torch.nn.functional.affine_grid` takes, float32 (n, 2, 3), for maps of pixels (n, 3, 3).
+    """What `torch.nn.functional.affine_grid` takes, float32 (n, 2, 3), for `affine_matrices`.
 
-    It asks where each output pixel comes from, on axes that run from −1 to 1 between the outermost pixels' middles.
+    That function asks where each output pixel comes from. Its axes run from −1 to 1, between the
+    middles of the outermost pixels.
     """
     half = (side - 1) / 2
     to_pixels = np.array([[half, 0, half], [0, half, half], [0, 0, 1]])
-    return (np.linalg.inv(to_pixels) @ np.linalg.inv(matrices) @ to_pixels)[:, :2].astype(np.float32)
+    grid = np.linalg.inv(to_pixels) @ np.linalg.inv(matrices) @ to_pixels
+    return grid[:, :2].astype(np.float32)

@@ -1,10 +1,12 @@
 """CIFAR-10's archive from the first mirror that delivers it whole."""
+
 import errno
 import hashlib
 import http.client
 import os
 import shutil
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -20,17 +22,20 @@ MIRRORS = (
 )
 ROOM = 400_000_000  # bytes: the archive (170 MB) and the batches that come out of it (186 MB)
 SLOWEST = 50_000  # bytes a second; at this rate it would take an hour
+CHUNK = 1 << 18  # bytes read at a time; some 650 for the whole archive, so the bar moves smoothly
 
 
 class DownloadError(OSError):
     """No mirror delivered the archive; the message names each with its reason."""
 
 
-def download(folder: Path, mirrors=MIRRORS, md5=MD5, timeout=20.0) -> Path:
-    """Fetch the archive into `folder` and return its path; a file that is there and whole is kept.
+def download(
+    folder: Path, mirrors: Sequence[str] = MIRRORS, md5: str = MD5, timeout: float = 20.0
+) -> Path:
+    """Fetch the archive into `folder` and return its path; a complete file is kept.
 
-    `mirrors` are tried in turn; `timeout` is in seconds, for the connection and for every read. The file gets its name
-    only once its MD5 is right, so a partial one is never taken for the data.
+    The mirrors are tried in turn. `timeout` is in seconds, for the connection and for every read.
+    The file gets its name only after its MD5 was found right, so a partial file is never used.
     Raises DownloadError if no mirror delivers it, OSError if the disk has no room for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,31 +44,46 @@ def download(folder: Path, mirrors=MIRRORS, md5=MD5, timeout=20.0) -> Path:
         return target
     free = shutil.disk_usage(folder).free
     if free < ROOM:
-        raise OSError(f"CIFAR-10 needs {ROOM / 1e6:.0f} MB in {folder.resolve()}, which has {free / 1e6:.0f} MB free; "
-                      "make room, or set CIFAR10_ROOT to a folder on another disk")
+        raise OSError(
+            f"CIFAR-10 needs {ROOM / 1e6:.0f} MB in {folder.resolve()}, which has "
+            f"{free / 1e6:.0f} MB free; make room, or set CIFAR10_ROOT to a folder on another disk"
+        )
     reasons = []
     for url in mirrors:
         try:
-            with urllib.request.urlopen(url, timeout=timeout) as response, part.open("wb") as file, tqdm(
-                    total=int(response.headers.get("Content-Length", 0)), unit="B", unit_scale=True,
-                    desc=url.split("/")[2], leave=False) as bar:
-                digest, received, start = hashlib.md5(), 0, monotonic()
-                while chunk := response.read1(1 << 18):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    bar.update(len(chunk))
-                    received, seconds = received + len(chunk), monotonic() - start
-                    if seconds > 3 * timeout and received < SLOWEST * seconds:
-                        raise TimeoutError(f"slower than {SLOWEST:,} bytes a second")
-            if digest.hexdigest() == md5:
+            if _fetch(url, part, timeout) == md5:
                 return part.replace(target)
-            reasons.append(f"{url}: {part.stat().st_size:,} bytes that are not the archive (its MD5 differs)")
-        except (OSError, ValueError, http.client.HTTPException) as error:  # time-outs and resets are OSErrors
+            size = part.stat().st_size
+            reasons.append(f"{url}: {size:,} bytes that are not the archive (its MD5 differs)")
+        except (OSError, ValueError, http.client.HTTPException) as error:  # OSError: time-outs too
             if getattr(error, "errno", None) == errno.ENOSPC:
-                raise OSError(f"the disk of {folder.resolve()} filled up during the download; make room, "
-                              "or set CIFAR10_ROOT to a folder on another disk") from error
+                raise OSError(
+                    f"the disk of {folder.resolve()} became full during the download; make room, "
+                    "or set CIFAR10_ROOT to a folder on another disk"
+                ) from error
             reasons.append(f"{url}: {error}")
         finally:
             part.unlink(missing_ok=True)
-    raise DownloadError("CIFAR-10 could not be downloaded; set CIFAR10_ROOT to a folder that holds "
-                        "cifar-10-batches-py, or try again later\n  " + "\n  ".join(reasons))
+    raise DownloadError(
+        "CIFAR-10 could not be downloaded; set CIFAR10_ROOT to a folder that holds "
+        "cifar-10-batches-py, or try again later\n  " + "\n  ".join(reasons)
+    )
+
+
+def _fetch(url: str, part: Path, timeout: float) -> str:
+    """Write what the URL delivers to `part`, with a progress bar, and return its MD5.
+
+    Raises OSError, ValueError or HTTPException; TimeoutError for a mirror that is too slow.
+    """
+    digest, received, start = hashlib.md5(), 0, monotonic()
+    with urllib.request.urlopen(url, timeout=timeout) as response, part.open("wb") as file:
+        total, host = int(response.headers.get("Content-Length", 0)), url.split("/")[2]
+        with tqdm(total=total, unit="B", unit_scale=True, desc=host, leave=False) as bar:
+            while chunk := response.read1(CHUNK):
+                file.write(chunk)
+                digest.update(chunk)
+                bar.update(len(chunk))
+                received, seconds = received + len(chunk), monotonic() - start
+                if seconds > 3 * timeout and received < SLOWEST * seconds:
+                    raise TimeoutError(f"slower than {SLOWEST:,} bytes a second")
+    return digest.hexdigest()

@@ -1,5 +1,7 @@
-"""What carries images to the network: one by one through albumentations, or whole batches on the device."""
+"""Batches for the network: augmented image by image on the host, or as a whole on the device."""
+
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,55 +13,81 @@ from .images import ImageSet, normalize, split
 
 __all__ = ["DeviceLoader", "Loader", "make_loaders"]
 
+EVAL_BATCH = 500  # a batch for evaluation; it divides the 5,000 validation and 10,000 test images
+
+Key = tuple[int, int, int]
+Batch = tuple[torch.Tensor, torch.Tensor]
+
 
 class _Batches(Dataset):
-    """A whole batch for each item, drawn from a random stream of its own: no worker has a stream, so none share one."""
+    """One item is a whole batch; it has a random stream of its own, in every worker the same."""
 
-    def __init__(self, data: ImageSet, augmentation):
+    def __init__(self, data: ImageSet, augmentation: A.Compose | None) -> None:
         self.data, self.augmentation = data, augmentation
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: tuple[Key, np.ndarray]) -> Batch:
         key, indices = item
         images = self.data.images[indices]
         if self.augmentation:
             generator = np.random.default_rng(key)
-            self.augmentation.set_random_state(generator, random.Random(int(generator.integers(2**63))))
+            other = random.Random(int(generator.integers(2**63)))
+            self.augmentation.set_random_state(generator, other)
             images = np.stack([self.augmentation(image=image)["image"] for image in images])
         return torch.from_numpy(images), torch.from_numpy(self.data.labels[indices])
 
 
 class _Order:
-    """For each batch of an epoch its key (seed, epoch, batch) and its indices."""
+    """For each batch of an epoch: the key of its random stream, and the indices of its images."""
 
-    def __init__(self, size: int, batch_size: int, shuffle: bool, seed: int):
-        self.size, self.batch_size, self.shuffle, self.seed, self.epoch = size, batch_size, shuffle, seed, 0
+    def __init__(self, size: int, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.size, self.batch_size, self.shuffle = size, batch_size, shuffle
+        self.seed, self.epoch = seed, 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-self.size // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Key, np.ndarray]]:
         order = np.arange(self.size)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
         for batch, start in enumerate(range(0, self.size, self.batch_size)):
-            yield (self.seed, self.epoch, 1 + batch), order[start:start + self.batch_size]
+            # From 1: for NumPy the keys (seed, epoch) and (seed, epoch, 0) are the same stream.
+            yield (self.seed, self.epoch, 1 + batch), order[start : start + self.batch_size]
 
 
 class Loader:
     """Batches on the device: images float32 (n, 3, 32, 32), normalised, and labels int64 (n,).
 
-    An augmentation (albumentations, uint8 in and out) also has the images shuffled. Order and augmentation depend on
-    (seed, epoch, batch) alone: on neither the number of workers nor the way they are started, and a run that is resumed
-    sees what it would have seen. `set_epoch` chooses the epoch; the last batch is smaller where it has to be.
+    The augmentation takes and returns uint8 images. With one, the images are also shuffled. Order
+    and augmentation depend only on (seed, epoch, batch). So the number of workers and the way they
+    are started change nothing, and a resumed run sees the same batches. `set_epoch` chooses the
+    epoch; the last batch may be smaller.
     """
 
-    def __init__(self, data: ImageSet, batch_size: int, device, *, augmentation=None, seed=0, num_workers=0, start_method=None):
+    def __init__(
+        self,
+        data: ImageSet,
+        batch_size: int,
+        device: torch.device | str,
+        *,
+        augmentation: A.Compose | None = None,
+        seed: int = 0,
+        num_workers: int = 0,
+        start_method: str | None = None,
+    ) -> None:
         self.data, self.augmentation, self.device = data, augmentation, torch.device(device)
-        self.order = _Order(len(data), batch_size, shuffle=augmentation is not None, seed=seed)
-        self.batches = DataLoader(_Batches(data, augmentation), sampler=self.order, batch_size=None, num_workers=num_workers,
-                                  pin_memory=self.device.type == "cuda",
-                                  multiprocessing_context=start_method if num_workers else None,
-                                  generator=torch.Generator())  # or it draws from torch's global one, the network's
+        shuffle = augmentation is not None
+        self.order = _Order(len(data), batch_size, shuffle=shuffle, seed=seed)
+        self.batches = DataLoader(
+            _Batches(data, augmentation),
+            sampler=self.order,
+            batch_size=None,
+            num_workers=num_workers,
+            pin_memory=self.device.type == "cuda",
+            multiprocessing_context=start_method if num_workers else None,
+            # Without one, DataLoader draws from torch's global generator, which dropout also uses.
+            generator=torch.Generator(),
+        )
 
     def set_epoch(self, epoch: int) -> None:
         self.order.epoch = epoch
@@ -67,34 +95,47 @@ class Loader:
     def __len__(self) -> int:
         return len(self.order)
 
-    def __iter__(self):
-        non_blocking = self.device.type == "cuda"  # elsewhere the copy may run after the batch is freed
+    def __iter__(self) -> Iterator[Batch]:
+        # On other devices such a copy may run after the batch's memory is freed.
+        non_blocking = self.device.type == "cuda"
         for images, labels in self.batches:
-            # uint8 travels, a quarter of float32's bytes; arithmetic on a whole batch costs the device next to nothing.
-            yield (normalize(images.to(self.device, non_blocking=non_blocking)),
-                   labels.to(self.device, non_blocking=non_blocking))
+            # uint8 is copied, a quarter of float32's bytes; normalising on the device costs little.
+            images = images.to(self.device, non_blocking=non_blocking)
+            yield normalize(images), labels.to(self.device, non_blocking=non_blocking)
 
 
 class DeviceLoader:
-    """`Loader`, with the data set on the device as uint8 and whole batches augmented there, see `BatchAugment`.
+    """`Loader` with the data set on the device, as uint8, where whole batches are augmented.
 
-    (seed, epoch) decides all that is drawn. A data set that the device has no memory for stays on the host, and a printed
-    sentence says so.
+    Order and augmentation (see `BatchAugment`) depend only on (seed, epoch). If the device has no
+    memory for the data set, it stays on the host, and a printed sentence says so.
     """
 
-    def __init__(self, data: ImageSet, batch_size: int, device, *, augmentation: BatchAugment | None = None, seed=0):
+    def __init__(
+        self,
+        data: ImageSet,
+        batch_size: int,
+        device: torch.device | str,
+        *,
+        augmentation: BatchAugment | None = None,
+        seed: int = 0,
+    ) -> None:
         self.data, self.augmentation, self.batch_size = data, augmentation, batch_size
         self.device, self.seed, self.epoch = torch.device(device), seed, 0
-        images = torch.from_numpy(data.images)
+        self.images = self._place(torch.from_numpy(data.images))
+        self.labels = torch.from_numpy(data.labels).to(self.device)
+
+    def _place(self, images: torch.Tensor) -> torch.Tensor:
         try:
-            self.images = images.to(self.device)
+            return images.to(self.device)
         except RuntimeError as error:  # torch.OutOfMemoryError is one; mps raises plain ones
             if "out of memory" not in str(error) and "Invalid buffer size" not in str(error):
                 raise
-            print(f"{len(data):,} images do not fit into the memory of {self.device}: they stay on the host, "
-                  "and each batch is copied")
-            self.images = images
-        self.labels = torch.from_numpy(data.labels).to(self.device)
+        print(
+            f"{len(images):,} images do not fit into the memory of {self.device}: "
+            "they stay on the host, and each batch is copied"
+        )
+        return images
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -102,21 +143,24 @@ class DeviceLoader:
     def __len__(self) -> int:
         return -(-len(self.data) // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Batch]:
         n, side = len(self.data), self.images.shape[1]
         order, drawn = np.arange(n), []
         if self.augmentation:
             generator = np.random.default_rng((self.seed, self.epoch))
             order = generator.permutation(n)
-            drawn = [torch.from_numpy(part).to(self.device) for part in self.augmentation.draw(n, side, generator)]
+            parts = self.augmentation.draw(n, side, generator)
+            drawn = [torch.from_numpy(part).to(self.device) for part in parts]
         order = torch.from_numpy(order)
         here, there = order.to(self.images.device), order.to(self.device)
         for start in range(0, n, self.batch_size):
             batch = slice(start, start + self.batch_size)
             images = self.images[here[batch]].to(self.device)
             if self.augmentation:
-                images = images.permute(0, 3, 1, 2)
-                images = self.augmentation(images, *(part[batch] for part in drawn)).permute(0, 2, 3, 1)
+                augmented = self.augmentation(
+                    images.permute(0, 3, 1, 2), *(part[batch] for part in drawn)
+                )
+                images = augmented.permute(0, 2, 3, 1)
             yield normalize(images), self.labels[there[batch]]
 
 
@@ -128,20 +172,28 @@ def make_loaders(
     val_images: int,
     augmentation: dict[str, float],
     on_device: bool,
-    device,
+    device: torch.device | str,
     seed: int,
-    num_workers=0,
-) -> tuple:
-    """(training, validation or None, test) loaders; the validation images are the same for every seed.
+    num_workers: int = 0,
+) -> tuple[Loader | DeviceLoader, DeviceLoader | None, DeviceLoader]:
+    """(training, validation or None, test) loaders; see `split` for the validation images.
 
-    `augmentation` are the arguments of `make_augmentation`. With `on_device` whole batches are augmented there, which
-    has no use for workers.
+    `augmentation` holds the arguments of `make_augmentation`. With `on_device` whole batches are
+    augmented there, and workers are not used.
     """
     train_set, val_set = split(train_set, val_images)
     if on_device:
-        batches = BatchAugment(**augmentation)
-        train_loader = DeviceLoader(train_set, batch_size, device, augmentation=batches, seed=seed)
+        train_loader = DeviceLoader(
+            train_set, batch_size, device, augmentation=BatchAugment(**augmentation), seed=seed
+        )
     else:
-        single = make_augmentation(**augmentation)
-        train_loader = Loader(train_set, batch_size, device, augmentation=single, seed=seed, num_workers=num_workers)
-    return train_loader, *(DeviceLoader(data, 500, device) if len(data) else None for data in (val_set, test_set))
+        train_loader = Loader(
+            train_set,
+            batch_size,
+            device,
+            augmentation=make_augmentation(**augmentation),
+            seed=seed,
+            num_workers=num_workers,
+        )
+    val_loader = DeviceLoader(val_set, EVAL_BATCH, device) if len(val_set) else None
+    return train_loader, val_loader, DeviceLoader(test_set, EVAL_BATCH, device)
