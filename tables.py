@@ -89,9 +89,10 @@ def verdicts(records: list[dict]) -> Table:
     plan = read_plan(FOLDER / "plan.json")
     families = (plan.claims, plan.controls)
     results = [result for family in families for result in judge(family, records, plan.confidence)]
-    _, sentence = check_plan(plan, records)
-    judged = results if any(result.differences for result in results) else []
-    return verdicts_table(judged, sentence[0].upper() + sentence[1:])
+    kept, sentence = check_plan(plan, records)
+    if not any(result.differences for result in results):
+        return verdicts_table([], f"{sentence[0].upper()}{sentence[1:]}")
+    return verdicts_table(results, f"{'Final' if kept else 'Provisional'}: {sentence}")
 
 
 TABLES: dict[str, Callable[[], Table]] = {
