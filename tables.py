@@ -17,14 +17,16 @@ from experiments import FOLDER, STUDIES
 from models import create_model, list_models, model_card
 from utils.data import make_augmentation
 from utils.grading import spec_sheet
-from utils.report.claims import check_plan, judge, read_plan
-from utils.report.records import read_records
-from utils.report.summary import stage_table
-from utils.report.table import Table
-from utils.report.tables import (
+from utils.report import (
+    Table,
+    check_plan,
+    judge,
     published_table,
+    read_plan,
+    read_records,
     results_table,
     rules_table,
+    stage_table,
     stages_table,
     trials_table,
     variants_table,

@@ -162,12 +162,13 @@ def plot_time(
     names: Iterable[str],
     title: str,
     *,
+    least: float | None = None,
     note: str = "",
     path: Path | None = None,
 ) -> Figure:
     """Test accuracy (%) against wall time in seconds, a line for each seed with a dot at its end.
 
-    A colour is a recipe, a line style a device.
+    A colour is a recipe, a line style a device; dashed is the accuracy that is asked for, `least`.
     """
     fig, (ax,) = new_figure((8.5, 5), title, note)
     devices = {}
@@ -189,4 +190,6 @@ def plot_time(
     ax.grid(alpha=0.3)
     if ax.lines:
         ax.legend(loc="lower right", fontsize=9)
+    if least is not None:
+        ax.axhline(least, color="0.4", linestyle="--", linewidth=1)
     return save(fig, path)

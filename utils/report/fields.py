@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from .plot_study import PALETTE, new_figure, save
+from .plot_study import new_figure, save
 
 __all__ = ["plot_fields", "plot_masks"]
+
+TICKS = (-48, -32, -16, 0, 16, 32, 48)  # pixels
 
 
 def plot_fields(
@@ -41,18 +44,19 @@ def plot_fields(
         shown = ax.imshow(field, cmap="cividis", norm=PowerNorm(0.5, 0, 1), extent=extent)
         _square(ax, reach, "-", "white")
         _square(ax, image_side, "--", "white")
-        _square(ax, half, ":", PALETTE[1])
+        _square(ax, half, ":", "white")
         ax.set_title(words, fontsize=10)
+        ax.set(xticks=TICKS, yticks=TICKS, xlim=(-side / 2, side / 2), ylim=(-side / 2, side / 2))
         ax.set_xlabel("pixels from the middle", fontsize=8)
     label = "mean gradient, largest = 1\n(colours by its square root)"
     fig.colorbar(shown, ax=axes, shrink=0.7, label=label)
     return save(fig, path)
 
 
-def _square(ax, side: float, style: str, colour: str) -> None:
+def _square(ax: Axes, side: float, style: str, colour: str) -> None:
     square = Rectangle((-side / 2, -side / 2), side, side, fill=False, color=colour)
-    square.set_linestyle(style)
-    square.set_path_effects([withStroke(linewidth=2.5, foreground="black")])  # on bright and dark
+    square.set(linestyle=style, linewidth=1.6)
+    square.set_path_effects([withStroke(linewidth=3, foreground="black")])  # on bright and dark
     ax.add_patch(square)
 
 
