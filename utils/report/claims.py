@@ -170,7 +170,8 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
     both = found + [(claim, paired(records, claim.variant, claim.minus)) for claim in plan.controls]
     command, pilot = f"python experiments.py {plan.study} --seeds", plan.pilot_seeds
     if not any(gaps for _, gaps in both):
-        return False, f"no runs yet: {command} {_words(pilot)}"
+        missing = "no claim has runs of both its variants" if records else "no runs"
+        return False, f"{missing} yet: {command} {_words(pilot)}"
     for claim, gaps in both:
         if missing := [seed for seed in pilot if seed not in gaps]:
             return (

@@ -14,7 +14,7 @@ from .plot_study import new_figure, save
 
 __all__ = ["plot_fields", "plot_masks"]
 
-TICKS = (-48, -32, -16, 0, 16, 32, 48)  # pixels
+TICKS = (-32, 0, 32)  # pixels
 
 
 def plot_fields(
@@ -41,7 +41,7 @@ def plot_fields(
         side = len(field)
         # A field's rim is faint: colours by the square root leave it to be seen.
         extent = (-side / 2, side / 2) * 2
-        shown = ax.imshow(field, cmap="cividis", norm=PowerNorm(0.5, 0, 1), extent=extent)
+        shown = ax.imshow(field.numpy(), cmap="cividis", norm=PowerNorm(0.5, 0, 1), extent=extent)
         _square(ax, reach, "-", "white")
         _square(ax, image_side, "--", "white")
         _square(ax, half, ":", "white")
