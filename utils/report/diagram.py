@@ -25,8 +25,8 @@ FILLS = {
     "pooling, linear": "#E4E4E4",
 }
 # Lengths are pixels of a picture 900 pixels wide.
-WIDTH, LANE, TOP, BOTTOM = 900, 102, 34, 46
-LEFT, OUTPUT, FIELD = 64, 768, 852  # where the boxes begin; the middles of the columns on the right
+LANE, TOP, BOTTOM, LEFT = 102, 34, 46, 64
+OUTPUT, FIELD, MARGIN = 768, 84, 48  # the column of maps, the next one from there, the rest
 BOX, HEIGHT, GAP, PLUS = 102, 52, 15, 9
 MAP_SCALE = 1.7  # for one pixel of a feature map
 INK, PALE = "#333333", "#777777"
@@ -100,70 +100,68 @@ def draw_network(
     network: nn.Module,
     title: str,
     *,
-    side: int = 32,
     note: str = "",
     path: Path | str | None = None,
 ) -> Figure:
     """The blocks of a network as rows of boxes, with shapes, shortcuts and receptive fields.
 
-    It is drawn from the operations that the live network runs on an image (3, side, side). The
-    squares on the right are its feature maps, to scale. The picture is 900 pixels wide.
+    It is drawn from the operations that the live network runs on an image (3, 32, 32). The
+    squares on the right are its feature maps, to scale. The picture is 900 pixels wide, or wider
+    where a block has more than five boxes and two shortcuts.
     """
     network = copy.deepcopy(network).cpu().float().eval()
-    found = blocks(trace(network, torch.zeros(1, 3, side, side)))
+    found = blocks(trace(network, torch.zeros(1, 3, 32, 32)))
     rows = lanes(found)
     height = TOP + LANE * len(rows) + BOTTOM
-    fig, ((ax,),) = new_figure(WIDTH / 100, height / 100 + 0.35 + 0.2 * bool(note), title, note)
-    ax.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="equal")
+    around = 0.35 + (0.17 * (note.count("\n") + 1) if note else 0)  # inches for title and note
+    output = max(OUTPUT, *(LEFT + 50 + sum(_width(node) + GAP for node in nodes) for nodes in rows))
+    field_at, width = output + FIELD, output + FIELD + MARGIN
+    fig, ((ax,),) = new_figure(width / 100, height / 100 + around, title, note)
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     ax.axis("off")
-    heads = {LEFT + BOX / 2: f"image 3×{side}×{side}", OUTPUT: "output", FIELD: "receptive\nfield"}
+    heads = {LEFT + BOX / 2: "image 3×32×32", output: "output", field_at: "receptive\nfield"}
     for x, words in heads.items():
         ax.text(x, TOP / 2, words, ha="center", va="center", fontsize=9, color=PALE)
-    stages = {stage.name: stage for stage in stage_table(network, side)}
+    stages = {stage.name: stage for stage in stage_table(network)}
     for row, (block, nodes) in enumerate(zip(found, rows, strict=True)):
         y = TOP + LANE * (row + 0.5)
-        if row:
-            ax.axhline(y - LANE / 2, color="0.9", linewidth=1)
-        stage = stages[block.name]
-        _draw_stage(ax, stage, y)
-        edge = MAP_SCALE * stage.shape[1] if len(stage.shape) == 3 else 10
-        _draw_lane(ax, nodes, OUTPUT - edge / 2 - 8, y)
-    every = [node for nodes in rows for node in nodes]
-    kinds, strided = {node.kind for node in every}, any(node.strided for node in every)
-    _draw_legend(ax, kinds, strided, height - BOTTOM / 2)
+        ax.axhline(y - LANE / 2, color="0.9", linewidth=1)
+        _draw_lane(ax, nodes, _draw_stage(ax, stages[block.name], output, y), y)
+    _draw_legend(ax, [node for nodes in rows for node in nodes], height - BOTTOM / 2)
     return save_figure(fig, path)
 
 
-def _draw_stage(ax: Axes, stage: Stage, y: float) -> None:
-    """On the left its name, on the right its map and its receptive field."""
+def _width(node: Node) -> int:
+    return 2 * PLUS if node.kind == "+" else BOX
+
+
+def _draw_stage(ax: Axes, stage: Stage, x: float, y: float) -> float:
+    """Name on the left, map and receptive field on the right; where the arrow to the map ends."""
     ax.text(8, y, stage.name, va="center", fontsize=14, weight="bold", color=INK)
-    if len(stage.shape) == 3:
-        edge = MAP_SCALE * stage.shape[1]
-        for shift in (3, 0, -3):  # from the back to the front
-            corner = (OUTPUT - edge / 2 + shift, y - 9 - edge / 2 - shift)
-            ax.add_patch(Rectangle(corner, edge, edge, facecolor="white", edgecolor=INK, lw=0.8))
-    shape = "×".join(map(str, stage.shape))
-    below = 33 if len(stage.shape) == 3 else 0
-    ax.text(OUTPUT, y + below, shape, ha="center", va="center", fontsize=9, color=INK)
-    words = "whole\nimage"
-    if stage.receptive_field:
-        words = f"{stage.receptive_field}×{stage.receptive_field}"
-    ax.text(FIELD, y, words, ha="center", va="center", fontsize=10, color=INK)
+    is_map = len(stage.shape) == 3
+    edge = MAP_SCALE * stage.shape[1] if is_map else 10
+    for shift in (3, 0, -3) if is_map else ():  # from the back to the front
+        corner = (x - edge / 2 + shift, y - 9 - edge / 2 - shift)
+        ax.add_patch(Rectangle(corner, edge, edge, facecolor="white", edgecolor=INK, lw=0.8))
+    style = {"ha": "center", "va": "center", "color": INK}
+    ax.text(x, y + 33 * is_map, "×".join(map(str, stage.shape)), fontsize=9, **style)
+    reach = stage.receptive_field
+    ax.text(x + FIELD, y, f"{reach}×{reach}" if reach else "whole\nimage", fontsize=10, **style)
+    return x - edge / 2 - 8
 
 
 def _draw_lane(ax: Axes, nodes: list[Node], output: float, y: float) -> None:
     """Boxes from left to right up to the output, and the way around them into a sum."""
     x = LEFT
     for place, node in enumerate(nodes):
-        width = 2 * PLUS if node.kind == "+" else BOX
         _draw_arrow(ax, (x - GAP, y), (x, y))
-        node.x = x + width / 2
+        node.x = x + _width(node) / 2
         _draw_node(ax, node, y)
         for source in node.inputs if node.kind == "+" else ():
             if source in nodes and source is not nodes[place - 1]:
-                start = source.x + (PLUS if source.kind == "+" else BOX / 2) + GAP / 2 - 2
+                start = source.x + _width(source) / 2 + GAP / 2 - 2
                 _draw_shortcut(ax, start, node.x, y)
-        x += width + GAP
+        x += _width(node) + GAP
     _draw_arrow(ax, (x - GAP, y), (output, y))
 
 
@@ -175,14 +173,12 @@ def _draw_arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) 
 def _draw_node(ax: Axes, node: Node, y: float) -> None:
     if node.kind == "+":
         ax.add_patch(Circle((node.x, y), PLUS, facecolor="white", edgecolor=INK, lw=1))
-        ax.plot([node.x - 5, node.x + 5], [y, y], color=INK, lw=1.2)
-        ax.plot([node.x, node.x], [y - 5, y + 5], color=INK, lw=1.2)
+        ax.plot(node.x, y, "+", color=INK, markersize=8)
         return
     corner = (node.x - BOX / 2, y - HEIGHT / 2)
     edge = {"edgecolor": ORANGE, "lw": 2.2} if node.strided else {"edgecolor": INK, "lw": 0.8}
     style = "round,pad=0,rounding_size=6"
-    box = FancyBboxPatch(corner, BOX, HEIGHT, style, facecolor=FILLS[node.kind], **edge)
-    ax.add_patch(box)
+    ax.add_patch(FancyBboxPatch(corner, BOX, HEIGHT, style, facecolor=FILLS[node.kind], **edge))
     lines = "\n".join(node.words)
     ax.text(node.x, y, lines, ha="center", va="center", fontsize=8.5, linespacing=1.25)
 
@@ -193,7 +189,8 @@ def _draw_shortcut(ax: Axes, start: float, end: float, y: float) -> None:
     _draw_arrow(ax, (end, above), (end, y - PLUS))
 
 
-def _draw_legend(ax: Axes, kinds: set[str], strided: bool, y: float) -> None:
+def _draw_legend(ax: Axes, nodes: list[Node], y: float) -> None:
+    kinds, strided = {node.kind for node in nodes}, any(node.strided for node in nodes)
     entries = [(words, fill, INK, 0.8) for words, fill in FILLS.items() if words in kinds]
     entries += [("halves the map (stride 2)", "white", ORANGE, 2.2)] * strided
     x = LEFT

@@ -85,7 +85,7 @@ def plot_images(
     for ax, image, text in zip(
         axes.flat, images, titles, strict=False
     ):  # the last row may be short
-        ax.imshow(image)
+        ax.imshow(image, interpolation="nearest")  # blocks of one colour: a third of the bytes
         ax.set_title(text, fontsize=8.5, pad=3)
     return save_figure(fig, path)
 
@@ -102,7 +102,7 @@ def plot_curves(
 ) -> Figure:
     """Accuracies, losses and the learning rate of a history, one below the other."""
     heights = {"height_ratios": (3, 3, 1.3)}
-    fig, axes = new_figure(8, 8, title, note, rows=3, sharex=True, gridspec_kw=heights)
+    fig, axes = new_figure(7.2, 6.6, title, note, rows=3, sharex=True, gridspec_kw=heights)
     accuracy, loss, rate = axes[:, 0]
     for name, (words, colour) in SETS.items():
         if f"{name}_acc" in history[0]:
@@ -154,7 +154,7 @@ def plot_confusion(
     path: Path | str | None = None,
 ) -> Figure:
     """Counts (true class, predicted class). Colour shows the mistakes; right answers are grey."""
-    fig, ((ax,),) = new_figure(7.6, 7, title, note)
+    fig, ((ax,),) = new_figure(7.2, 6.5, title, note)
     mistakes = np.ma.masked_array(matrix, mask=np.eye(len(matrix), dtype=bool))
     most = max(1, mistakes.max())
     colours = plt.get_cmap("Oranges").with_extremes(bad="0.9")
