@@ -42,14 +42,18 @@ MARKER = re.compile(r"<!-- *(table|end) +(.*?) *-->")
 
 
 def read_study(study: str, path: Path | None = None) -> tuple[list[dict], list[str]]:
-    """The runs of a study's variants as they are today, and a sentence for each line left out."""
+    """The runs of a study's variants as they are today, and a sentence for each line left out.
+
+    Only the results show runs that were stopped: elsewhere all have to have the same length.
+    """
     recipes, networks = {}, {}
     for name, variant in STUDIES[study].items():
         recipes[name] = variant.get_recipe()
         network = create_model(recipes[name].model, **variant.flags)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         networks[name] = {"flags": variant.flags, "parameters": parameters}
-    return read_records(path or FOLDER / f"{study}.jsonl", recipes, networks=networks)
+    path, stopped = path or FOLDER / f"{study}.jsonl", study == "results"
+    return read_records(path, recipes, networks=networks, stopped=stopped)
 
 
 def _study(study: str) -> list[dict]:

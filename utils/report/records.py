@@ -29,12 +29,14 @@ def read_records(
     recipes: dict[str, Recipe],
     dataset: str = "CIFAR-10",
     networks: dict[str, dict] | None = None,
+    stopped: bool = False,
 ) -> tuple[list[dict], list[str]]:
     """Read the runs of these variants; each other line gives a sentence on why it is left out.
 
     `recipes` holds the recipe of each variant. `networks` may hold more fields that a variant's
-    records must have, such as {"s7": {"flags": {}, "parameters": 196938}}. A missing file has no
-    runs. A run that is recorded twice counts once, the first time.
+    records must have, such as {"s7": {"flags": {}, "parameters": 196938}}. With `stopped`, runs that
+    ended before their last epoch count too. A missing file has no runs. A run that is recorded
+    twice counts once, the first time.
     """
     records, left_out, seen = [], [], {}
     lines = path.read_bytes().splitlines() if path.exists() else []
@@ -42,6 +44,8 @@ def read_records(
         try:
             record = json.loads(line.decode(errors="replace"))
             complaint = _complaint(record, recipes, dataset, networks or {})
+            if not complaint and not stopped:
+                complaint = _unfinished(record)
         except (ValueError, TypeError, KeyError) as error:
             complaint = f"half-written or foreign ({type(error).__name__}: {error})"
         if not complaint:
@@ -76,9 +80,14 @@ def _complaint(record: dict, recipes: dict, dataset: str, networks: dict[str, di
     accuracy = record["test_accuracy"]
     if type(accuracy) is not float or not 0 <= accuracy <= 1:
         return f"a test accuracy of {accuracy!r}"
-    if len(record["history"]) != recipe["epochs"]:
+    if not 0 < len(record["history"]) <= recipe["epochs"]:
         return f"a history of {len(record['history'])} epochs, not {recipe['epochs']}"
     return ""
+
+
+def _unfinished(record: dict) -> str:
+    done, planned = len(record["history"]), record["recipe"]["epochs"]
+    return f"a history of {done} epochs, not {planned}" if done < planned else ""
 
 
 def _others(names: list[str], theirs: dict, ours: dict) -> str:

@@ -48,6 +48,14 @@ def _machine(run: dict) -> tuple[str, str]:
     return "; ".join(devices) + at_once, "; ".join(versions)
 
 
+def _epochs(runs: list[dict]) -> str:
+    """30, or 62–63 of 80 where runs were stopped before the last epoch."""
+    planned, done = runs[0]["recipe"]["epochs"], sorted({len(run["history"]) for run in runs})
+    if done == [planned]:
+        return f"{planned}"
+    return f"{'–'.join(map(str, done))} of {planned}"
+
+
 def results_table(records: list[dict], names: Iterable[str]) -> Table:
     """What each recipe reaches, over its seeds, and what a run costs."""
     head = ("recipe", "network", "parameters:", "epochs:", "seeds:", "test accuracy (%):")
@@ -59,7 +67,7 @@ def results_table(records: list[dict], names: Iterable[str]) -> Table:
                 name,
                 runs[0]["recipe"]["model"],
                 f"{runs[0]['parameters']:,}",
-                f"{runs[0]['recipe']['epochs']}",
+                _epochs(runs),
                 f"{len(runs)}",
                 describe(accuracies(runs, name).values()),
                 f"{np.mean([run['seconds'] for run in runs]):,.0f}",
