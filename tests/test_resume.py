@@ -57,6 +57,14 @@ def test_a_killed_run_goes_on_with_workers(images, tmp_path, workers):
     assert same(whole, resumed)
 
 
+def test_dropout_draws_anew_in_every_epoch(images, tmp_path):
+    drawn = []
+    for seed in (0, 1):
+        watch = {"on_epoch": lambda row, epochs: drawn.append(torch.initial_seed())}
+        train_tiny(images, tmp_path / str(seed), seed=seed, **watch)
+    assert len(set(drawn)) == 6
+
+
 def test_the_teachers_are_asked_anew_after_a_stop(images, tmp_path):
     class Counted(nn.Module):
         asked = 0
