@@ -142,8 +142,9 @@ def test_workers_that_ctrl_c_killed_are_started_anew(images, tmp_path):
     assert len(run.history) == 3 and same(network, whole)
 
 
-def test_a_finished_run_shows_its_history(images, tmp_path):
+def test_a_finished_run_shows_its_history(images, tmp_path, monkeypatch):
     network, run = train_tiny(images, tmp_path, command="first")
+    monkeypatch.setattr("utils.training.run.machine", lambda device: {"device": "another"})
     rows, before = [], (tmp_path / "last.pt").read_bytes()
     with stopped_after(0, AssertionError("trained again")):
         shown, again = train_tiny(
