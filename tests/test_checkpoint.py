@@ -1,13 +1,16 @@
 """Checkpoints survive what happens to files, and what other machines write into them."""
 
+import copy
 import json
 
 import pytest
 import torch
-from tiny_runs import RECIPE, STEPS, same, stopped_after, train_tiny
+import torch.nn.functional as F
+from tiny_runs import CPU, RECIPE, STEPS, same, stopped_after, tiny, train_tiny
 
 from utils.data import CIFAR10_MEAN, CIFAR10_STD
 from utils.training import (
+    Learner,
     Run,
     checkpoint,
     get_recipe,
@@ -163,3 +166,25 @@ def test_rates_that_a_graph_kept_on_the_device_are_plain_again(images, tmp_path)
     save_checkpoint(tmp_path / "cut" / "last.pt", saved)
     network, run = train_tiny(images, tmp_path / "cut")
     assert same(network, whole) and all(type(row["lr"]) is float for row in run.history)
+
+
+def test_momentum_from_another_machine_lies_in_memory_as_its_weight_does():
+    learner = Learner(tiny(), RECIPE, CPU, steps=STEPS)
+    learner.step(torch.rand(6, 3, 32, 32), F.cross_entropy, torch.arange(6) % 3)
+    saved = copy.deepcopy(learner.state_dict())
+    for past in saved["optimizer"]["state"].values():
+        past["momentum_buffer"] = past["momentum_buffer"].contiguous()
+    learner.load_state_dict(saved)
+    momenta = [past["momentum_buffer"] for past in learner.optimizer.state.values()]
+    weights = list(learner.optimizer.state)
+    assert [past.stride() for past in momenta] == [weight.stride() for weight in weights]
+    assert not weights[0].is_contiguous()
+
+
+def test_a_scaler_starts_anew_behind_a_device_that_needed_none():
+    saved = Learner(tiny(), RECIPE, CPU, steps=STEPS).state_dict()
+    learner = Learner(tiny(), RECIPE, CPU, steps=STEPS)
+    learner.scaler = torch.amp.GradScaler("cpu", enabled=True)  # as a T4's
+    assert saved["scaler"] == {}
+    learner.load_state_dict(saved)
+    assert learner.scaler.get_scale() == 65536

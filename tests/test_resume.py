@@ -57,6 +57,14 @@ def test_a_killed_run_goes_on_with_workers(images, tmp_path, workers):
     assert same(whole, resumed)
 
 
+def test_dropout_draws_anew_in_every_epoch(images, tmp_path):
+    drawn = []
+    for seed in (0, 1):
+        watch = {"on_epoch": lambda row, epochs: drawn.append(torch.initial_seed())}
+        train_tiny(images, tmp_path / str(seed), seed=seed, **watch)
+    assert len(set(drawn)) == 6
+
+
 def test_the_teachers_are_asked_anew_after_a_stop(images, tmp_path):
     class Counted(nn.Module):
         asked = 0
@@ -134,8 +142,9 @@ def test_workers_that_ctrl_c_killed_are_started_anew(images, tmp_path):
     assert len(run.history) == 3 and same(network, whole)
 
 
-def test_a_finished_run_shows_its_history(images, tmp_path):
+def test_a_finished_run_shows_its_history(images, tmp_path, monkeypatch):
     network, run = train_tiny(images, tmp_path, command="first")
+    monkeypatch.setattr("utils.training.run.machine", lambda device: {"device": "another"})
     rows, before = [], (tmp_path / "last.pt").read_bytes()
     with stopped_after(0, AssertionError("trained again")):
         shown, again = train_tiny(
