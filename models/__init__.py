@@ -54,7 +54,7 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
     that are missing or altered.
     """
     if name not in MODELS:
-        raise ValueError(f"there is no network {name!r}; choose one of: {', '.join(MODELS)}")
+        raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
     known = inspect.signature(MODELS[name]).parameters
     if unknown := sorted(flags.keys() - known.keys()):
         has = ", ".join(known)

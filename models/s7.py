@@ -38,7 +38,7 @@ class S7(nn.Sequential):
     ) -> None:
         super().__init__()
         if not isinstance(width, (int, float)) or not 0 < width < inf:
-            raise ValueError(f"width has to be a number above 0, not {width!r}")
+            raise ValueError(f"width has to be above 0 and finite, not {width!r}")
         for numbers in (pairs, widths):
             if len(numbers) != 4 or min(numbers) < 0:
                 raise ValueError(f"C1 to C4 need four numbers, none below 0, not {numbers}")

@@ -181,8 +181,12 @@ def test_no_room_on_the_device(images, monkeypatch, capsys, error):
 
 
 def test_other_errors_of_the_device_are_not_hidden(images, monkeypatch):
+    real = torch.Tensor.to
+
     def to(tensor, *args, **kwargs):
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if tensor.dtype == torch.uint8:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return real(tensor, *args, **kwargs)
 
     monkeypatch.setattr(torch.Tensor, "to", to)
     with pytest.raises(RuntimeError, match="illegal memory access"):

@@ -178,7 +178,7 @@ def test_values_of_no_sense_are_refused_in_one_sentence(flags: dict):
 
 def test_unknown_names():
     with pytest.raises(
-        ValueError, match="no network 's8'; choose one of: tutorial, s7, s7_dilated"
+        ValueError, match="unknown model 's8'; choose one of: tutorial, s7, s7_dilated"
     ):
         create_model("s8")
     with pytest.raises(
@@ -286,7 +286,7 @@ def test_a_shipped_card_says_how_it_was_made(name: str):
     card = model_card(name)
     assert card["command"].startswith("python ")
     assert card["recipe"]["model"] == name and card["dataset"] == "CIFAR-10"
-    assert card["epochs"] == len(card["history"]) == card["recipe"]["epochs"]
+    assert card["epochs"] == len(card["history"]) <= card["recipe"]["epochs"]
     # The accuracy is the last epoch's, never the best one on the test set.
     assert 0.5 < card["test_accuracy"] < 1 and card["test_images"] == 10_000
     assert card["test_accuracy"] == card["history"][-1]["test_acc"]
