@@ -40,7 +40,7 @@ def read_records(
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line.decode(errors="replace"))
+            record = json.loads(line.decode())
             complaint = _complaint(record, recipes, dataset, networks or {})
         except (ValueError, TypeError, KeyError) as error:
             complaint = f"half-written or foreign ({type(error).__name__}: {error})"
