@@ -215,6 +215,10 @@ def test_a_wrong_marker_names_its_page_and_leaves_it(page):
     assert page.read_text(encoding="utf-8") == PAGE + "<!-- table z -->"
 
 
+def test_the_committed_pages_are_up_to_date():
+    tables.main(["--check"])
+
+
 def test_every_table_has_its_name():
     assert list(tables.TABLES) == NAMES
 

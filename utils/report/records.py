@@ -42,7 +42,7 @@ def read_records(
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line.decode(errors="replace"))
+            record = json.loads(line.decode())
             complaint = _complaint(record, recipes, dataset, networks or {})
             if not complaint and not stopped:
                 complaint = _unfinished(record)
