@@ -135,7 +135,8 @@ def main(arguments: list[str] | None = None) -> None:
     changes = {} if args.epochs is None else {"epochs": args.epochs}
     make_folder(path.parent)
     recipes = {name: variant.get_recipe(**changes) for name, variant in study.items()}
-    records, left_out = read_records(path, recipes)
+    networks = {name: {"flags": variant.flags} for name, variant in study.items()}
+    records, left_out = read_records(path, recipes, networks=networks)
     for complaint in left_out:
         print(f"left out: {complaint}", file=sys.stderr)
     done = {(entry["variant"], entry["seed"]) for entry in records}

@@ -62,7 +62,7 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "no dilation": flags(dilation=False),
         "dense": flags(depthwise=False),
         "dense, same parameters": flags(depthwise=False, width=0.57),
-        "dense, same multiply-adds": flags(depthwise=False, width=0.8),
+        "dense, same multiply-adds": flags(depthwise=False, width=0.9),
         "s7, width 0.7": flags(width=0.7),
         "s7, width 1.4": flags(width=1.4),
         "s7_dilated": Variant(settings={"model": "s7_dilated"}),
