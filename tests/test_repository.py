@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "Assignments/S7/README.md"]
-NOTEBOOKS = sorted(path for path in ROOT.glob("Assignments/**/*.ipynb") if ".ipynb_" not in str(path))
+NOTEBOOKS = sorted(
+    path for path in ROOT.glob("Assignments/**/*.ipynb") if ".ipynb_" not in str(path)
+)
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 
 
@@ -39,7 +41,9 @@ def test_notebooks_are_executed_and_open_clean(path: Path):
 
 
 def address() -> str:
-    return re.search(r"^REPOSITORY := (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)[1]
+    return re.search(
+        r"^REPOSITORY := (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M
+    )[1]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -69,4 +73,3 @@ def test_make_address_takes_any_form_and_can_be_repeated(tmp_path: Path):
     )
     assert wrong.returncode and "is no GitHub address" in wrong.stdout
     assert not list(tmp_path.rglob("*.bak"))
-

@@ -34,9 +34,9 @@ def read_records(
     """Read the runs of these variants; each other line gives a sentence on why it is left out.
 
     `recipes` holds the recipe of each variant. `networks` may hold more fields that a variant's
-    records must have, such as {"s7": {"flags": {}, "parameters": 196938}}. With `stopped`, runs that
-    ended before their last epoch count too. A missing file has no runs. A run that is recorded
-    twice counts once, the first time.
+    records must have, such as {"s7": {"flags": {}, "parameters": 196938}}. With `stopped`, runs
+    that ended before their last epoch count too. A missing file has no runs. A run that is
+    recorded twice counts once, the first time.
     """
     records, left_out, seen = [], [], {}
     lines = path.read_bytes().splitlines() if path.exists() else []
