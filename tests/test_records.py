@@ -105,3 +105,12 @@ def test_mean_and_spread():
     assert describe([80.0]) == "80.00"
     with pytest.raises(ValueError, match="no runs"):
         describe([])
+
+
+def test_stopped_runs_count_only_where_they_may(tmp_path):
+    stopped = record("analysis", "s7")
+    stopped["history"] = stopped["history"][:3]
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(stopped) + "\n")
+    assert read_records(path, RECIPES) == ([], ["a.jsonl, line 1: a history of 3 epochs, not 5"])
+    assert read_records(path, RECIPES, stopped=True) == ([stopped], [])

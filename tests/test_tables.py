@@ -53,21 +53,26 @@ def test_results():
     runs += [record("results", "fast", 0, 0.85, command="experiments.py results --jobs 4")]
     first, second = cells(results_table(runs, STUDIES["results"]))
     assert (first["recipe"], first["seeds"], first["test accuracy (%)"]) == ("fast", "1", "85.00")
-    assert first["device"] == "test device, float32, 4 runs at once"
+    assert first["device and version"] == "test device, float32, torch 2.0, 4 at once"
     assert second == {
         "recipe": "s7",
-        "network": "s7",
         "parameters": "120,000",
         "epochs": "30",
         "seeds": "2",
         "test accuracy (%)": "91.00 ± 1.41",
         "seconds a run": "60",
-        "device": "test device, float32",
-        "versions": "torch 2.0, albumentations 2.0.8",
+        "device and version": "test device, float32, torch 2.0",
     }
     assert "No runs yet: python experiments.py results" in str(
         results_table([], STUDIES["results"])
     )
+
+
+def test_results_say_where_runs_were_stopped():
+    runs = [record("results", "s7", seed) for seed in (0, 1, 2)]
+    for run, done in zip(runs, (20, 20, 21), strict=True):
+        run["history"] = run["history"][:done]
+    assert cells(results_table(runs, STUDIES["results"]))[0]["epochs"] == "20–21 of 30"
 
 
 def test_trials_are_sorted_by_validation_accuracy():
@@ -125,7 +130,7 @@ def test_published_names_its_sources():
 
 def test_rules_and_stages_of_the_network():
     rows = cells(tables.rules())
-    assert {row["rule"]: row["verdict"] for row in rows}["receptive field"] == "pass"
+    assert {row["rule"]: row["verdict"] for row in rows}["3 receptive field"] == "pass"
     assert "FAIL" not in {row["verdict"] for row in rows} and len(rows) == 14
     stages = stage_table(create_model("s7"))
     *blocks, total = cells(stages_table(stages))
@@ -138,9 +143,9 @@ def test_the_card_and_its_recipe_make_the_rules(monkeypatch):
     card = {"test_accuracy": 0.8, "recipe": {"affine_prob": 0.75}}
     monkeypatch.setattr(tables, "shipped", lambda name: (create_model(name), card))
     rows = {row["rule"]: row for row in cells(tables.rules())}
-    assert rows["test accuracy"]["measured"] == "80.00%"
-    assert rows["test accuracy"]["verdict"] == "FAIL"
-    assert rows["shift-scale-rotate"]["measured"].endswith("p = 0.75")
+    assert rows["8 test accuracy"]["measured"] == "80.00%"
+    assert rows["8 test accuracy"]["verdict"] == "FAIL"
+    assert rows["7 shift-scale-rotate"]["measured"].endswith("p = 0.75")
 
 
 def test_weights_that_do_not_fit_count_as_none(monkeypatch, capsys):
