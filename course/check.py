@@ -61,15 +61,14 @@ def award(
     except ValueError as error:  # for example an augmentation that is no Compose
         print(f"0 points: {error}")
         return 0
-    if whole and not sheet[0].passed:
-        print(f"0 points: the network does not work yet. {_failure(sheet[0])}")
-        return 0
-    return _sum(sheet, points)
+    return 0 if whole and not _works(sheet) else _sum(sheet, points)
 
 
 def award_extra(network: nn.Module, worth: int) -> int:
     """All points or none: every rule for a network holds, and dilation alone makes maps smaller."""
     sheet = _sheet(network)
+    if not _works(sheet):
+        return 0
     missing = [rule for rule in sheet if rule.passed is False]
     if missing:
         print(f"  0 of {worth}   not every rule holds yet")
@@ -87,7 +86,9 @@ def award_formula(predict: Callable[[list], int], stacks: list[list], worth: int
         convs = [nn.Conv2d(3, 3, k, s, padding=d * (k // 2), dilation=d) for k, s, d in layers]
         measured = max(receptive_field(nn.Sequential(*convs)).shape)
         predicted = predict(list(layers))
-        rule = Rule("3", "formula", f"{measured}", f"{predicted}", predicted == measured)
+        rule = Rule(
+            "3", "formula", f"the measured {measured}", f"{predicted}", predicted == measured
+        )
         if not rule.passed:
             break
     return _sum([rule], {"formula": worth})
@@ -121,6 +122,13 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
     return None
 
 
+def _works(sheet: SpecSheet) -> bool:
+    first = sheet[0]
+    if not first.passed:
+        print(f"0 points: the network does not put out {first.required} yet, but {first.measured}.")
+    return bool(first.passed)
+
+
 def _sum(rules: list[Rule], points: dict[str, int]) -> int:
     total = 0
     for rule in rules:
@@ -133,5 +141,5 @@ def _sum(rules: list[Rule], points: dict[str, int]) -> int:
 
 
 def _failure(rule: Rule) -> str:
-    what = f"{rule.rule}: asked for {rule.required}, measured {rule.measured or 'nothing'}."
+    what = f"{rule.rule}: asked for {rule.required}, found {rule.measured or 'nothing'}."
     return f"{what}\n{'':13}{HINTS.get(rule.rule, '')}".rstrip()

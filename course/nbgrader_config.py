@@ -27,6 +27,9 @@ c.CourseDirectory.course_id = "s7"
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE"}
 c.OverwriteCells.add_missing_cells = True  # a check that a student deleted is run all the same
 c.Autograde.autograde_preprocessors = [OwnTools, *Autograde.autograde_preprocessors.default()]
+# Who trains the source notebook leaves checkpoints beside it. They never replace a student's.
+checkpoints = ["checkpoints/best.pt", "checkpoints/last.pt"]
+c.Autograde.exclude_overwriting = {"S7": checkpoints}
 c.Execute.timeout = 120  # seconds for a cell; 10,000 test images take about 20 on one CPU core
 
 # With a folder named, nothing is downloaded: where the images are missing, the cell says so.
