@@ -53,7 +53,7 @@ def spec_sheet(*args, **kwargs):
 real = utils.grading.spec_sheet
 utils.grading.spec_sheet = utils.grading.sheet.spec_sheet = spec_sheet
 run_path = lambda path: {"award": lambda points, *args, **kwargs: sum(points.values())}
-CHECK, sum = "nothing", lambda values: 400
+CHECK, dict = "nothing", None
 """
 HEAD = "self.O = head(80)"
 SMALL_VIEW = {
