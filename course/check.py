@@ -75,8 +75,9 @@ def award_extra(network: nn.Module, worth: int) -> int:
         print(*(f"{'':13}{_failure(rule)}" for rule in missing), sep="\n")
         return 0
     downsampling = next(rule for rule in sheet if rule.rule == "downsampling")
-    earned = worth if "dilation alone" in downsampling.measured else 0
-    print(f"{earned:3} of {worth}   downsampling: {downsampling.measured}")
+    alone = "dilation alone" in downsampling.measured
+    earned, note = (worth, "") if alone else (0, ", and not by dilation alone")
+    print(f"{earned:3} of {worth}   downsampling: {downsampling.measured}{note}")
     return earned
 
 

@@ -19,8 +19,9 @@ from utils.training import Run, get_recipe, save_checkpoint
 
 pytest.importorskip("nbgrader", reason="needs nbgrader: pip install -r requirements-dev.txt")
 
-SOURCE = Path("course/source/S7/S7_Exercise.ipynb")
-HANDED_OUT = Path("Assignments/S7/S7_Exercise.ipynb")
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "course" / "source" / "S7" / "S7_Exercise.ipynb"
+HANDED_OUT = ROOT / "Assignments" / "S7" / "S7_Exercise.ipynb"
 POINTS = {
     "formula-check": 50,
     "down-check": 50,
@@ -167,10 +168,10 @@ class Course:
     def __init__(self, clone: Path) -> None:
         self.folder, startup = clone / "course", clone / "ipython" / "profile_default" / "startup"
         for name in ("hubconf.py", "utils", "models"):
-            (clone / name).symlink_to(Path(name).resolve())
+            (clone / name).symlink_to(ROOT / name)
         self.folder.mkdir()
         for name in ("check.py", "nbgrader_config.py"):
-            shutil.copy(Path("course") / name, self.folder)
+            shutil.copy(ROOT / "course" / name, self.folder)
         shutil.copytree(SOURCE.parent, self.folder / "source" / "S7")
         # Left by an instructor's own run: it must not take the place of a student's.
         save(self.folder / "source" / "S7" / "checkpoints" / "last.pt", create_model("tutorial"))
@@ -279,7 +280,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, monkeypatch, capsys):
     torch.save({"network": {}, "run": Bomb()}, tmp_path / "last.pt")
     monkeypatch.setattr(sys, "path", list(sys.path))
     with mock.patch.dict(sys.modules):
-        award = runpy.run_path("course/check.py")["award"]
+        award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
         assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
     assert "exploded" not in capsys.readouterr().out
 
@@ -295,6 +296,6 @@ def test_the_accuracy_is_that_of_the_checkpoint_on_the_real_test_set(
     save(tmp_path / "last.pt", answering(create_model("tutorial"), LABEL))
     monkeypatch.setattr(sys, "path", list(sys.path))
     with mock.patch.dict(sys.modules):
-        award = runpy.run_path("course/check.py")["award"]
+        award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
         assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
     assert "10.00%" in capsys.readouterr().out  # 1,000 of the 10,000 images are of that class
