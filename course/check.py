@@ -1,0 +1,146 @@
+"""The checks of S7_Exercise.ipynb: what utils.grading measured, as sentences and points.
+
+Each check runs this file anew. It reads utils and models again from its own clone, so nothing that
+a notebook put in their place counts.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+
+from torch import nn
+
+ROOT = Path(__file__).resolve().parent.parent
+for module in [name for name in sys.modules if name.split(".")[0] in ("utils", "models")]:
+    del sys.modules[module]
+sys.path[:] = [str(ROOT), *(folder for folder in sys.path if folder != str(ROOT))]
+
+from utils.data import DeviceLoader, load_cifar10  # noqa: E402
+from utils.grading import Rule, SpecSheet, receptive_field, spec_sheet  # noqa: E402
+from utils.training import evaluate, get_device, load_checkpoint  # noqa: E402
+
+__all__ = ["award", "award_extra", "award_formula"]
+
+CONV2D = "https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html"
+HINTS = {  # a rule's name: what to do about it, or where that is explained
+    "formula": "See step 1, and https://distill.pub/2019/computing-receptive-fields",
+    "blocks": "Call the parts self.C1, self.C2, self.C3, self.C4 and self.O.",
+    "downsampling": f"Three 3×3 convolutions and no others have stride=2: {CONV2D}",
+    "pooling besides GAP": "Look for pooling, slicing and resizing, in forward too. See step 2.",
+    "receptive field": "Add layers where maps are small: there j is large. See step 1.",
+    "depthwise separable": f"groups is the number of channels, then comes a 1×1 kernel: {CONV2D}",
+    "dilated convolution": f"It has to run, not only to be made. See dilation in {CONV2D}",
+    "global average pooling": "It is the mean over H and W: https://arxiv.org/abs/1312.4400, 3.2",
+    "parameters": "Dense 3×3 convolutions of many channels cost most. See step 3.",
+    "horizontal flip": "https://albumentations.ai/docs lists the transforms.",
+    "shift-scale-rotate": "All three limits are above 0: https://albumentations.ai/docs",
+    "coarse dropout": "Use today's names, and a colour on the scale of 0-255. See step 7.",
+    "test accuracy": "Train for more epochs, or give the first blocks more channels. See step 8.",
+    "checkpoints": "Train the network of step 6 as it is now. See step 8.",
+}
+
+
+def award(
+    points: dict[str, int],
+    network: nn.Module | None = None,
+    *,
+    augmentation: object = None,
+    run_dir: Path | None = None,
+    whole: bool = False,
+) -> int:
+    """Say what the sheet measured for the rules named in `points`; return the points earned.
+
+    A `whole` network earns nothing before it puts out logits. With a `run_dir` the accuracy is
+    that of its last.pt.
+    """
+    network = nn.Identity() if network is None else network
+    try:
+        sheet = _sheet(network, augmentation, run_dir)
+    except ValueError as error:  # for example an augmentation that is no Compose
+        print(f"0 points: {error}")
+        return 0
+    return 0 if whole and not _works(sheet) else _sum(sheet, points)
+
+
+def award_extra(network: nn.Module, worth: int) -> int:
+    """All points or none: every rule for a network holds, and dilation alone makes maps smaller."""
+    sheet = _sheet(network)
+    if not _works(sheet):
+        return 0
+    missing = [rule for rule in sheet if rule.passed is False]
+    if missing:
+        print(f"  0 of {worth}   not every rule holds yet")
+        print(*(f"{'':13}{_failure(rule)}" for rule in missing), sep="\n")
+        return 0
+    downsampling = next(rule for rule in sheet if rule.rule == "downsampling")
+    alone = "dilation alone" in downsampling.measured
+    earned, note = (worth, "") if alone else (0, ", and not by dilation alone")
+    print(f"{earned:3} of {worth}   downsampling: {downsampling.measured}{note}")
+    return earned
+
+
+def award_formula(predict: Callable[[list], int], stacks: list[list], worth: int) -> int:
+    """Compare what a student's formula predicts for layers with what is measured on them."""
+    for layers in stacks:
+        convs = [nn.Conv2d(3, 3, k, s, padding=d * (k // 2), dilation=d) for k, s, d in layers]
+        measured = max(receptive_field(nn.Sequential(*convs)).shape)
+        predicted = predict(list(layers))
+        rule = Rule(
+            "3", "formula", f"the measured {measured}", f"{predicted}", predicted == measured
+        )
+        if not rule.passed:
+            break
+    return _sum([rule], {"formula": worth})
+
+
+def _sheet(network: nn.Module, augmentation=None, run_dir: Path | None = None) -> SpecSheet:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nbgrader takes any line on stderr for a failure
+        accuracy = _accuracy(network, run_dir) if run_dir else None
+        return spec_sheet(network, augmentation, accuracy=accuracy, run_dir=run_dir)
+
+
+def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
+    """The test accuracy of a run's last.pt, or None and a printed reason."""
+    path, device = run_dir / "last.pt", get_device()
+    try:
+        weights = load_checkpoint(path)["network"]
+        with chdir(ROOT):  # where all notebooks keep their data
+            _, test_set = load_cifar10()
+        network.load_state_dict(weights)
+    except FileNotFoundError as error:
+        print(f"There is no {path}." if error.filename else f"The test images are missing: {error}")
+    except (OSError, ValueError) as error:
+        print(str(error).splitlines()[0])
+    except RuntimeError:
+        print(f"{path} holds the weights of another network.")
+    else:
+        totals = evaluate(network.to(device), DeviceLoader(test_set, 500, device))
+        _, correct, count = totals.tolist()
+        return correct / count
+    return None
+
+
+def _works(sheet: SpecSheet) -> bool:
+    first = sheet[0]
+    if not first.passed:
+        print(f"0 points: the network does not put out {first.required} yet, but {first.measured}.")
+    return bool(first.passed)
+
+
+def _sum(rules: list[Rule], points: dict[str, int]) -> int:
+    total = 0
+    for rule in rules:
+        if worth := points.get(rule.rule):
+            earned = worth if rule.passed else 0
+            total += earned
+            text = f"{rule.rule}: {rule.measured}" if rule.passed else _failure(rule)
+            print(f"{earned:3} of {worth:3}   {text}")
+    return total
+
+
+def _failure(rule: Rule) -> str:
+    what = f"{rule.rule}: asked for {rule.required}, found {rule.measured or 'nothing'}."
+    return f"{what}\n{'':13}{HINTS.get(rule.rule, '')}".rstrip()
