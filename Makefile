@@ -1,5 +1,6 @@
 # make run: the notebook in its quick profile · make test: everything that can be checked · make tables: README's tables
-# make full: the notebooks and pictures as committed · make bench: how fast · make address: your fork's address everywhere
+# make full: the notebooks and pictures as committed · make exercise: the student's notebook from the instructor's
+# make bench: how fast · make address: your fork's address everywhere · make clean: away with what these made
 PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin
@@ -8,13 +9,14 @@ ANALYSIS   := Assignments/S7/S7_Analysis.ipynb
 REPOSITORY := your-name/s7-cifar10
 EXECUTE    := jupyter nbconvert --to notebook --execute
 
-.PHONY: run full test tables bench address clean
+.PHONY: run full test tables exercise bench address clean
 
 # The stamp is made last: an installation that broke off starts again, one that is done is not repeated.
-$(VENV)/installed: requirements.txt constraints.txt
+$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt --constraint constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	  --requirement requirements.txt --requirement requirements-dev.txt --constraint constraints.txt
 	touch $@
 
 # A quick run trains anew: the notebook itself would go on with the one that it finds.
@@ -39,6 +41,11 @@ test: $(VENV)/installed
 tables: $(VENV)/installed
 	$(BIN)/python tables.py
 
+# nbgrader calls a tool of its own by name, hence PATH.
+exercise: $(VENV)/installed
+	cd course && PATH="$(CURDIR)/$(BIN):$$PATH" nbgrader generate_assignment S7 --force
+	cp course/release/S7/S7_Exercise.ipynb Assignments/S7/
+
 bench: $(VENV)/installed
 	$(BIN)/python bench.py
 
@@ -48,8 +55,9 @@ address:
 	@new=$$(echo "$(ADDRESS)" | sed -E 's#^(https?://|git@|ssh://git@)?(www\.)?github\.com[:/]##; s#/$$##; s#\.git$$##'); \
 	echo "$$new" | grep -qE '^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$$' || \
 	  { echo "'$(ADDRESS)' is no GitHub address; use: make address ADDRESS=owner/name"; exit 1; }; \
-	sed -i.bak "s#$(REPOSITORY)#$$new#g" Makefile README.md Assignments/S7/README.md Assignments/S7/*.ipynb && \
-	rm Makefile.bak README.md.bak Assignments/S7/*.bak && echo "The address is now $$new"
+	sed -i.bak "s#$(REPOSITORY)#$$new#g" Makefile README.md Assignments/S7/README.md Assignments/S7/*.ipynb \
+	  course/source/S7/*.ipynb && \
+	rm Makefile.bak README.md.bak Assignments/S7/*.bak course/source/S7/*.bak && echo "The address is now $$new"
 
 clean:
 	rm -rf $(VENV) runs/notebook runs/quick* .pytest_cache .ruff_cache

@@ -6,7 +6,7 @@ Pictures are imported when they are first asked for: a machine that only trains 
 from importlib import import_module
 
 from .claims import Claim, Plan, Result, check_plan, judge, paired, read_plan
-from .records import accuracies, add_record, describe, read_records
+from .records import accuracies, add_record, describe, epochs_of, read_records
 from .statistics import (
     bootstrap_interval,
     holm_levels,
@@ -56,6 +56,7 @@ __all__ = [  # noqa: F822 (pictures come by __getattr__)
     "check_plan",
     "describe",
     "draw_network",
+    "epochs_of",
     "format_stages",
     "holm_levels",
     "judge",

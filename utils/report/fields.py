@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from .plot_study import new_figure, save
+from .plot import new_figure, save_figure
 
 __all__ = ["plot_fields", "plot_masks"]
 
@@ -34,7 +34,7 @@ def plot_fields(
     `halves`. Dashed: an image of `image_side` pixels.
     """
     size = (2.75 * len(fields) + 1.1, 3.9)
-    fig, axes = new_figure(size, title, note, columns=len(fields), sharey=True)
+    fig, (axes,) = new_figure(*size, title, note, columns=len(fields), sharey=True)
     for ax, field, words, reach, half in zip(
         axes, fields, titles, receptive_fields, halves, strict=True
     ):
@@ -50,7 +50,7 @@ def plot_fields(
         ax.set_xlabel("pixels from the middle", fontsize=8)
     label = "mean gradient, largest = 1\n(colours by its square root)"
     fig.colorbar(shown, ax=axes, shrink=0.7, label=label)
-    return save(fig, path)
+    return save_figure(fig, path)
 
 
 def _square(ax: Axes, side: float, style: str, colour: str) -> None:
@@ -70,10 +70,10 @@ def plot_masks(
 ) -> Figure:
     """Which pixels reach the output, one bool mask (side, side) beside the other; seen is blue."""
     size = (3.4 * len(masks) + 0.4, 4.4)
-    fig, axes = new_figure(size, title, note, columns=len(masks))
+    fig, (axes,) = new_figure(*size, title, note, columns=len(masks))
     for ax, mask, words in zip(axes, masks, titles, strict=True):
         ax.pcolormesh(mask.flip(0), cmap="Blues", vmin=0, vmax=1.3, edgecolors="0.8", linewidth=0.5)
         ax.set_aspect("equal")
         ax.set_title(words, fontsize=10)
         ax.set(xticks=[], yticks=[])
-    return save(fig, path)
+    return save_figure(fig, path)

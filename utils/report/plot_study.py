@@ -4,43 +4,19 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from .claims import Result, signed
 from .labels import label_points
-from .records import accuracies
+from .plot import BLUE, GREEN, ORANGE, new_figure, save_figure
+from .records import accuracies, epochs_of
 
 __all__ = ["plot_costs", "plot_differences", "plot_sizes", "plot_time"]
 
-# Okabe and Ito's palette: told apart by colour-blind people (https://jfly.uni-koeln.de/color/)
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#000000")
 MARKERS = "osD^vP"
-DPI = 100  # at this resolution a notebook with all its pictures stays under 1 MB
-
-
-def new_figure(
-    size: tuple[float, float], title: str, note: str = "", columns: int = 1, **options
-) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of one row, `size` in inches, with a title above and a note below."""
-    fig, (axes,) = plt.subplots(
-        1, columns, figsize=size, dpi=DPI, layout="constrained", squeeze=False, **options
-    )
-    fig.suptitle(title, fontsize=12)
-    if note:
-        fig.supxlabel(note, fontsize=8, color="0.35")
-    return fig, axes
-
-
-def save(fig: Figure, path: Path | None) -> Figure:
-    """Write the figure where a path is given, and return it."""
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fig.savefig(path, dpi=DPI)
-    return fig
 
 
 def plot_differences(
@@ -51,7 +27,8 @@ def plot_differences(
     Where the claim is true is shaded. A claim without runs has an empty row.
     """
     about = "shaded: where the sentence is true · grey: one seed · blue: mean and its interval"
-    fig, (ax,) = new_figure((9.5, 0.62 * len(results) + 1.8), title, f"{about}\n{note}".strip())
+    words = f"{about}\n{note}".strip()
+    fig, ((ax,),) = new_figure(9.5, 0.62 * len(results) + 1.8, title, words)
     seeds = [gap for result in results for gap in result.differences.values()]
     ends = [end for result in results for end in result.interval if np.isfinite(end)]
     margins = [limit for result in results for limit in result.claim.limits if np.isfinite(limit)]
@@ -75,7 +52,7 @@ def plot_differences(
     ax.set(xlabel="difference of test accuracies (points)", xlim=(low - room, high + room))
     ax.set_ylim(len(results) - 0.5, -0.5)
     ax.grid(axis="x", alpha=0.3)
-    return save(fig, path)
+    return save_figure(fig, path)
 
 
 def plot_costs(
@@ -90,7 +67,7 @@ def plot_costs(
 
     A bar is the standard deviation over the seeds; one seed has none. Without runs it is empty.
     """
-    fig, axes = new_figure((11, 4.8), title, note, columns=2, sharey=True)
+    fig, (axes,) = new_figure(11, 4.8, title, note, columns=2, sharey=True)
     costs = (
         ("parameters", 1e3, "parameters (thousands)"),
         ("multiply_adds", 1e6, "multiply-adds for one image (millions)"),
@@ -119,7 +96,7 @@ def plot_costs(
             ax.legend(loc="lower right", fontsize=9)
     for ax in axes:  # once both have their final place
         label_points(ax, labels[ax])
-    return save(fig, path)
+    return save_figure(fig, path)
 
 
 def plot_sizes(
@@ -135,7 +112,7 @@ def plot_sizes(
 
     Allowed are fewer than `most` parameters and at least `least` %: dashed lines, light between.
     """
-    fig, (ax,) = new_figure((8.5, 5.4), title, note)
+    fig, ((ax,),) = new_figure(8.5, 5.4, title, note)
     points = []
     for place, (group, found) in enumerate(groups.items()):
         if found:
@@ -154,7 +131,7 @@ def plot_sizes(
     if points:
         ax.legend(loc="center left", fontsize=9)
         label_points(ax, points)
-    return save(fig, path)
+    return save_figure(fig, path)
 
 
 def plot_time(
@@ -170,15 +147,16 @@ def plot_time(
 
     A colour is a recipe, a line style a device; dashed is the accuracy that is asked for, `least`.
     """
-    fig, (ax,) = new_figure((8.5, 5), title, note)
+    fig, ((ax,),) = new_figure(8.5, 5, title, note)
     devices = {}
     for place, name in enumerate(names):
-        for record in (record for record in records if record["variant"] == name):
+        runs = [record for record in records if record["variant"] == name]
+        for record in runs:
             device = record["calls"][-1]["machine"]["device"] if record["calls"] else "unknown"
             style = devices.setdefault(device, ("-", "--", ":", "-.")[len(devices) % 4])
             seconds = list(accumulate(row["seconds"] for row in record["history"]))
             values = [100 * row["test_acc"] for row in record["history"]]
-            words = f"{name}: {record['recipe']['epochs']} epochs, {device}"
+            words = f"{name}: {epochs_of(runs)} epochs, {device}"
             old = {line.get_label() for line in ax.lines}
             ax.plot(seconds, values, style, color=PALETTE[place], linewidth=1.2, alpha=0.8,
                     label="_" + words if words in old else words)  # fmt: skip
@@ -192,4 +170,4 @@ def plot_time(
         ax.legend(loc="lower right", fontsize=9)
     if least is not None:
         ax.axhline(least, color="0.4", linestyle="--", linewidth=1)
-    return save(fig, path)
+    return save_figure(fig, path)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..training import Recipe
 
-__all__ = ["accuracies", "add_record", "describe", "read_records"]
+__all__ = ["accuracies", "add_record", "describe", "epochs_of", "read_records"]
 
 # What tables and pictures read. `experiments.py` writes more.
 FIELDS = ("variant", "seed", "recipe", "dataset", "test_accuracy", "parameters", "multiply_adds",
@@ -111,3 +111,11 @@ def describe(values: Iterable[float]) -> str:
         raise ValueError("there is no mean of no runs")
     spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{np.mean(values):.2f}{spread}"
+
+
+def epochs_of(runs: list[dict]) -> str:
+    """The epochs of a recipe's runs: 30, or 62–63 of 80 where they were stopped before the last."""
+    planned, done = runs[0]["recipe"]["epochs"], sorted({len(run["history"]) for run in runs})
+    if done == [planned]:
+        return f"{planned}"
+    return f"{'–'.join(map(str, done))} of {planned}"

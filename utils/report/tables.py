@@ -7,7 +7,7 @@ import numpy as np
 
 from ..grading import Rule
 from .claims import Result, signed
-from .records import accuracies, describe
+from .records import accuracies, describe, epochs_of
 from .summary import Stage
 from .table import Link, Table
 
@@ -47,14 +47,6 @@ def _machine(run: dict) -> str:
     return "; ".join(words) + at_once
 
 
-def _epochs(runs: list[dict]) -> str:
-    """30, or 62–63 of 80 where runs were stopped before the last epoch."""
-    planned, done = runs[0]["recipe"]["epochs"], sorted({len(run["history"]) for run in runs})
-    if done == [planned]:
-        return f"{planned}"
-    return f"{'–'.join(map(str, done))} of {planned}"
-
-
 def results_table(records: list[dict], names: Iterable[str]) -> Table:
     """What each recipe reaches, over its seeds, and what a run costs."""
     head = ("recipe", "parameters:", "epochs:", "seeds:", "test accuracy (%):", "seconds a run:")
@@ -64,7 +56,7 @@ def results_table(records: list[dict], names: Iterable[str]) -> Table:
             (
                 name,
                 f"{runs[0]['parameters']:,}",
-                _epochs(runs),
+                epochs_of(runs),
                 f"{len(runs)}",
                 describe(accuracies(runs, name).values()),
                 f"{np.mean([run['seconds'] for run in runs]):,.0f}",
