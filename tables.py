@@ -87,7 +87,7 @@ def rules(name: str = "s7") -> Table:
     sheet = spec_sheet(
         network, make_augmentation(**augmentation), accuracy=card.get("test_accuracy")
     )
-    return rules_table(sheet)
+    return rules_table(sheet, unmeasured="in the notebook")
 
 
 def verdicts(records: list[dict]) -> Table:

@@ -125,10 +125,15 @@ def published_table(points: list[dict]) -> Table:
     return Table(head, rows)
 
 
-def rules_table(sheet: list[Rule]) -> Table:
-    """The assignment's rules and what was measured."""
+def rules_table(sheet: list[Rule], unmeasured: str = "") -> Table:
+    """The assignment's rules and what was measured; `unmeasured` says where the others are."""
     rows = [
-        (f"{rule.number} {rule.rule}", rule.required, rule.measured, MARKS[rule.passed])
+        (
+            f"{rule.number} {rule.rule}",
+            rule.required,
+            rule.measured or unmeasured,
+            MARKS[rule.passed],
+        )
         for rule in sheet
     ]
     return Table(("rule", "required", "measured", "verdict"), rows)
