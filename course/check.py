@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
+import torch
 from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,13 +30,13 @@ HINTS = {  # a rule's name: what to do about it, or where that is explained
     "blocks": "Call the parts self.C1, self.C2, self.C3, self.C4 and self.O.",
     "downsampling": f"Three 3×3 convolutions and no others have stride=2: {CONV2D}",
     "pooling besides GAP": "Look for pooling, slicing and resizing, in forward too. See step 2.",
-    "receptive field": "Add layers where maps are small: there j is large. See step 1.",
+    "receptive field": "Add layers where j is large, or larger dilations. See step 1.",
     "depthwise separable": f"groups is the number of channels, then comes a 1×1 kernel: {CONV2D}",
-    "dilated convolution": f"It has to run, not only to be made. See dilation in {CONV2D}",
+    "dilated convolution": f"No convolution with a dilation above 1 ran: {CONV2D}",
     "global average pooling": "It is the mean over H and W: https://arxiv.org/abs/1312.4400, 3.2",
     "parameters": "Dense 3×3 convolutions of many channels cost most. See step 3.",
     "horizontal flip": "https://albumentations.ai/docs lists the transforms.",
-    "shift-scale-rotate": "All three limits are above 0: https://albumentations.ai/docs",
+    "shift-scale-rotate": "Each limit goes both ways, as (-15, 15): https://albumentations.ai/docs",
     "coarse dropout": "Use today's names, and a colour on the scale of 0-255. See step 7.",
     "test accuracy": "Train for more epochs, or give the first blocks more channels. See step 8.",
     "checkpoints": "Train the network of step 6 as it is now. See step 8.",
@@ -49,13 +50,16 @@ def award(
     augmentation: object = None,
     run_dir: Path | None = None,
     whole: bool = False,
+    side: int = 0,
 ) -> int:
     """Say what the sheet measured for the rules named in `points`; return the points earned.
 
-    A `whole` network earns nothing before it puts out logits. With a `run_dir` the accuracy is
-    that of its last.pt.
+    A `whole` network earns nothing before it puts out logits, a part whose last map has another
+    `side` earns nothing either. With a `run_dir` the accuracy is that of its last.pt.
     """
     network = nn.Identity() if network is None else network
+    if side and not _has_side(network, side):
+        return 0
     try:
         sheet = _sheet(network, augmentation, run_dir)
     except ValueError as error:  # for example an augmentation that is no Compose
@@ -126,8 +130,23 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
 def _works(sheet: SpecSheet) -> bool:
     first = sheet[0]
     if not first.passed:
-        print(f"0 points: the network does not put out {first.required} yet, but {first.measured}.")
+        print(f"0 points: the network does not put out {first.required} yet, but {first.measured}")
+        print(f"{'':13}To see more, run your network on torch.zeros(2, 3, 32, 32).")
     return bool(first.passed)
+
+
+def _has_side(part: nn.Module, side: int) -> bool:
+    """Whether images of 32×32 become maps of side×side."""
+    try:
+        with torch.no_grad():
+            found = tuple(part(torch.zeros(1, 3, 32, 32)).shape[2:])
+    except Exception as error:  # whatever a student's layers raise
+        print(f"0 points: the layers do not run: {str(error).splitlines()[0]}")
+        return False
+    if found != (side, side):
+        print(f"0 points: the map should be {side}×{side}, and it is {'×'.join(map(str, found))}.")
+        print(f"{'':13}Look at the padding.")
+    return found == (side, side)
 
 
 def _sum(rules: list[Rule], points: dict[str, int]) -> int:
@@ -143,4 +162,5 @@ def _sum(rules: list[Rule], points: dict[str, int]) -> int:
 
 def _failure(rule: Rule) -> str:
     what = f"{rule.rule}: asked for {rule.required}, found {rule.measured or 'nothing'}."
-    return f"{what}\n{'':13}{HINTS.get(rule.rule, '')}".rstrip()
+    hint = HINTS.get(rule.rule, "") if rule.measured else ""
+    return f"{what}\n{'':13}{hint}".rstrip()
