@@ -1,9 +1,19 @@
 """The building blocks of the networks. Shapes are (N, C, H, W)."""
 
+from math import inf
+
 import torch
 from torch import nn
 
-__all__ = ["ConvNormAct", "Head", "Residual", "ResidualPair", "SeparableConv", "check_images"]
+__all__ = [
+    "ConvNormAct",
+    "Head",
+    "Residual",
+    "ResidualPair",
+    "SeparableConv",
+    "check_images",
+    "scale_channels",
+]
 
 
 class ConvNormAct(nn.Sequential):
@@ -111,3 +121,13 @@ def check_images(x: torch.Tensor, smallest: int = 1) -> torch.Tensor:
             f"expected images of at least {smallest}×{smallest} pixels, got {height}×{width}"
         )
     return x
+
+
+def scale_channels(channels: tuple[int, ...], width: float) -> list[int]:
+    """Numbers of channels times `width`, rounded to multiples of 4.
+
+    Raises ValueError for a width that is not above 0 and finite.
+    """
+    if not isinstance(width, (int, float)) or not 0 < width < inf:
+        raise ValueError(f"width has to be above 0 and finite, not {width!r}")
+    return [max(4, 4 * round(width * number / 4)) for number in channels]

@@ -1,11 +1,9 @@
 """S7: the assignment's C1 C2 C3 C4 O in under 200,000 parameters."""
 
-from math import inf
-
 import torch
 from torch import nn
 
-from .layers import ConvNormAct, Head, ResidualPair, SeparableConv, check_images
+from .layers import ConvNormAct, Head, ResidualPair, SeparableConv, check_images, scale_channels
 
 __all__ = ["S7"]
 
@@ -37,12 +35,10 @@ class S7(nn.Sequential):
         width: float = 1.0,
     ) -> None:
         super().__init__()
-        if not isinstance(width, (int, float)) or not 0 < width < inf:
-            raise ValueError(f"width has to be above 0 and finite, not {width!r}")
         for numbers in (pairs, widths):
             if len(numbers) != 4 or min(numbers) < 0:
                 raise ValueError(f"C1 to C4 need four numbers, none below 0, not {numbers}")
-        c1, c2, c3, c4 = (max(4, 4 * round(width * channels / 4)) for channels in widths)
+        c1, c2, c3, c4 = scale_channels(widths, width)
         p1, p2, p3, p4 = pairs
         separable = SeparableConv if depthwise else ConvNormAct
         d2 = (1, 2) if dilation else (1, 1)

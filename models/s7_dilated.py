@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .layers import ConvNormAct, Head, ResidualPair, SeparableConv, check_images
+from .layers import ConvNormAct, Head, ResidualPair, SeparableConv, check_images, scale_channels
 
 __all__ = ["S7Dilated"]
 
@@ -22,32 +22,33 @@ class S7Dilated(nn.Sequential):
 
     Input (N, 3, H, W), normalised; output (N, num_classes) logits. Every H and W from 23 up works;
     the shapes below are for 32×32. Raises ValueError for smaller images, and for anything but a
-    batch of three-channel images.
+    batch of three-channel images. `width` is that of `S7`.
     """
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, *, width: float = 1.0) -> None:
         super().__init__()
+        c1, c2, c3, c4 = scale_channels((16, 44, 80, 128), width)
         # fmt: off
         #                                                         output shape      receptive field
         self.C1 = nn.Sequential(
-            ConvNormAct(3, 16),                                 # (N, 16, 32, 32)     3
-            ResidualPair(16),                                   # (N, 16, 32, 32)     7
+            ConvNormAct(3, c1),                                 # (N, 16, 32, 32)     3
+            ResidualPair(c1),                                   # (N, 16, 32, 32)     7
         )
         self.C2 = nn.Sequential(
-            ConvNormAct(16, 44, dilation=3, padded=False),      # (N, 44, 26, 26)    13
-            ResidualPair(44, dilations=(1, 2)),                 # (N, 44, 26, 26)    19
-            ResidualPair(44, dilations=(1, 2)),                 # (N, 44, 26, 26)    25
+            ConvNormAct(c1, c2, dilation=3, padded=False),      # (N, 44, 26, 26)    13
+            ResidualPair(c2, dilations=(1, 2)),                 # (N, 44, 26, 26)    19
+            ResidualPair(c2, dilations=(1, 2)),                 # (N, 44, 26, 26)    25
         )
         self.C3 = nn.Sequential(
-            ConvNormAct(44, 80, dilation=5, padded=False),      # (N, 80, 16, 16)    35
-            ResidualPair(80, SeparableConv),                    # (N, 80, 16, 16)    39
-            ResidualPair(80, SeparableConv),                    # (N, 80, 16, 16)    43
+            ConvNormAct(c2, c3, dilation=5, padded=False),      # (N, 80, 16, 16)    35
+            ResidualPair(c3, SeparableConv),                    # (N, 80, 16, 16)    39
+            ResidualPair(c3, SeparableConv),                    # (N, 80, 16, 16)    43
         )
         self.C4 = nn.Sequential(
-            SeparableConv(80, 128, dilation=3, padded=False),   # (N, 128, 10, 10)   49
-            ResidualPair(128, SeparableConv),                   # (N, 128, 10, 10)   53
+            SeparableConv(c3, c4, dilation=3, padded=False),    # (N, 128, 10, 10)   49
+            ResidualPair(c4, SeparableConv),                    # (N, 128, 10, 10)   53
         )
-        self.O = Head(128, num_classes)                         # (N, 10)           the image
+        self.O = Head(c4, num_classes)                          # (N, 10)           the image
         # fmt: on
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -164,7 +164,7 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
     """Whether the runs are those that the plan asks for, and a sentence that says so.
 
     The pilot's seeds come first. The spread of their differences in the claims says how many seeds
-    are needed, and each claim and each control needs as many.
+    are needed, and each claim needs as many. A control needs the pilot's.
     """
     found = [(claim, paired(records, claim.variant, claim.minus)) for claim in plan.claims]
     both = found + [(claim, paired(records, claim.variant, claim.minus)) for claim in plan.controls]
@@ -184,7 +184,7 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
         return False, f"the pilot asks for more than {MOST_SEEDS:,} seeds: the plan cannot be kept"
     needed = max(*asked, plan.least_seeds)
     reason = f"the pilot asks for {max(asked)}, the plan for at least {plan.least_seeds}"
-    claim, gaps = min(both, key=lambda pair: len(pair[1]))
+    claim, gaps = min(found, key=lambda pair: len(pair[1]))
     if len(gaps) < needed:
         return False, (
             f"{claim.difference} has {len(gaps)} seeds and needs {needed} ({reason}): "

@@ -93,7 +93,7 @@ RECIPES = {
                    temperature=2.0, cycle=20),
     "s7_dilated": Recipe(model="s7_dilated", epochs=30, batch_size=256, lr=0.03, **LESS),
     "teacher": Recipe(model="teacher", epochs=30, batch_size=512, lr=0.03),
-    "analysis": Recipe(model="s7", epochs=5, lr=0.03, val_images=0, **LESS),
+    "analysis": Recipe(model="s7", epochs=4, lr=0.03, val_images=0, **LESS),
     "quick": Recipe(model="s7", epochs=3, batch_size=32, lr=0.02, images=6000, val_images=600,
                     on_device=False),
     "tutorial": Recipe(model="tutorial", epochs=1, lr=0.01, optimizer="sgd", weight_decay=5e-4,
