@@ -23,7 +23,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
 run: $(VENV)/installed
 	rm -rf runs/quick*
 	PROFILE=quick $(BIN)/$(EXECUTE) $(ASSIGNMENT) --output-dir runs/notebook
-	$(BIN)/jupyter nbconvert --to html runs/notebook/S7_Assignment.ipynb
+	$(BIN)/jupyter nbconvert --to html --template classic runs/notebook/S7_Assignment.ipynb
 	@echo "Open runs/notebook/S7_Assignment.html"
 
 # Trains runs/s7-0 if it is not there or not finished.
