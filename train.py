@@ -164,14 +164,12 @@ def ship_run(
     _, test_set = load_cifar10(root)
     loader = DeviceLoader(test_set, 500, device)
     _, correct, count = evaluate(Mirrored(network), loader).tolist()
-    card = ship(
-        run_dir,
-        name,
-        WEIGHTS,
-        classes=test_set.classes,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        mirrored_test_accuracy=correct / count,
-    )
+    facts = {
+        "mirrored_test_accuracy": correct / count,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "classes": list(test_set.classes),
+    }
+    card = ship(run_dir, name, WEIGHTS, **facts)
     print(
         f"models/weights/{name}.pt: {card['test_accuracy']:.2%} of the test images, "
         f"{correct / count:.2%} with mirror averaging"

@@ -55,17 +55,17 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
-    known = inspect.signature(MODELS[name]).parameters
-    if unknown := sorted(flags.keys() - known.keys()):
-        has = ", ".join(known)
-        raise ValueError(f"{name!r} has no flag {', '.join(unknown)}; its flags are: {has}")
-    changed = {flag: value for flag, value in flags.items() if value != known[flag].default}
-    if pretrained and changed:
-        raise ValueError(f"the pretrained weights of {name!r} fit its default flags, not {changed}")
+    if pretrained and flags:
+        raise ValueError(
+            f"the pretrained weights of {name!r} fit its default flags; leave out {flags}"
+        )
     try:
         network = MODELS[name](**flags)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"{name!r} can't be built with {flags}: {error}") from error
+        known = ", ".join(inspect.signature(MODELS[name]).parameters)
+        raise ValueError(
+            f"{name!r} can't be built with {flags}: {error}; its flags are: {known}"
+        ) from error
     return _load_weights(network, name) if pretrained else network
 
 

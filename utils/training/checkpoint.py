@@ -6,7 +6,6 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -26,12 +25,9 @@ def make_folder(path: Path | str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
-    except (FileExistsError, NotADirectoryError) as error:
-        file = next(part for part in (path, *path.parents) if part.exists())
-        raise OSError(f"{file} is a file, not a folder; choose another folder") from error
     except OSError as error:
         raise OSError(
-            f"the folder {path} can't be written ({error.strerror}); choose another folder"
+            f"{path} can't be made or written as a folder ({error.strerror}); choose another folder"
         ) from error
     return path
 
@@ -84,19 +80,11 @@ def load_checkpoint(path: Path) -> dict:
         ) from error
 
 
-def ship(
-    run_dir: Path,
-    name: str,
-    folder: Path,
-    *,
-    classes: Sequence[str],
-    parameters: int,
-    **figures: float,
-) -> dict:
+def ship(run_dir: Path, name: str, folder: Path, **facts) -> dict:
     """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json.
 
-    Returns the card: the run's description with the figures given and what a user needs, such as
-    the images' mean and deviation (fractions 0–1) and the class names.
+    Returns the card: the run's description, the images' mean and deviation (fractions 0–1), and
+    the facts given, such as the class names.
     Raises ValueError for a run that is not finished, of a network with flags, or not made with all
     of CIFAR-10.
     """
@@ -105,9 +93,7 @@ def ship(
     on_all = run.dataset == "CIFAR-10" and run.recipe.images == 50_000
     if not run.finished or not on_all or run.flags:
         raise ValueError(
-            f"{run_dir} does not ship: it has to be a finished run on all of CIFAR-10 without "
-            f"flags, and it is one of {len(run.history)} of {run.recipe.epochs} epochs, "
-            f"{run.recipe.images} images of {run.dataset}, flags {run.flags}"
+            f"{run_dir} does not ship: it is no finished run on all of CIFAR-10 without flags"
         )
     data = io.BytesIO()
     torch.save(state["network"], data)
@@ -116,9 +102,7 @@ def ship(
         "name": name,
         "test_accuracy": run.history[-1]["test_acc"],
         "test_images": 10_000,
-        **figures,
-        "parameters": parameters,
-        "classes": list(classes),
+        **facts,
         "mean": list(CIFAR10_MEAN),
         "std": list(CIFAR10_STD),
         "epochs": len(run.history),
