@@ -58,13 +58,12 @@ def test_the_border_is_mirrored():
     assert all((made(image=grey)["image"] == 99).all() for _ in range(50))  # no black corners
 
 
-@pytest.mark.parametrize("name, index", [("affine_prob", 1), ("cutout_prob", 2)])
-def test_probabilities_are_those_that_were_asked_for(name: str, index: int):
+@pytest.mark.parametrize("name", ["affine_prob", "cutout_prob"])
+def test_probabilities_are_those_that_were_asked_for(name: str):
     made = augmentation(shift=0.125, scale=0.1, rotate=15, **{name: 0.25})
     image = noise()[0]
     changed = sum(not np.array_equal(made(image=image)["image"], image) for _ in range(800))
     assert abs(changed / 800 - 0.25) < 0.06  # four standard errors
-    assert [transform.p for transform in made.transforms][index] == 0.25
 
 
 def test_the_cutout_has_the_assignments_size_and_the_mean_colour():
