@@ -1,23 +1,19 @@
 """Checkpoints survive what happens to files, and what other machines write into them."""
 
 import copy
-import json
 
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny_runs import CPU, RECIPE, STEPS, same, stopped_after, tiny, train_tiny
 
-from utils.data import CIFAR10_MEAN, CIFAR10_STD
 from utils.training import (
     Learner,
     Run,
     checkpoint,
-    get_recipe,
     load_checkpoint,
     make_folder,
     save_checkpoint,
-    ship,
 )
 
 STATE = {"network": {"weight": torch.arange(4.0)}, "run": Run(RECIPE, 0, "noise", "x").to_dict()}
@@ -89,44 +85,6 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
 def test_folders_are_made(tmp_path):
     assert make_folder(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
     assert list(make_folder(tmp_path / "a" / "b").iterdir()) == []
-
-
-def finished(folder, **changes):
-    """A run of one epoch of the recipe fast, finished."""
-    changes = {"recipe": get_recipe("fast", epochs=1), "dataset": "CIFAR-10"} | changes
-    row = {"epoch": 1, "test_acc": 0.9, "seconds": 2.0}
-    run = Run(seed=0, command="python train.py", history=[row], **changes)
-    save_checkpoint(folder / "last.pt", STATE | {"run": run.to_dict()})
-    return folder
-
-
-def test_ship(tmp_path):
-    facts = {"classes": ["cat", "dög", "→"], "parameters": 4}
-    card = ship(finished(tmp_path / "run"), "s7", tmp_path, **facts)
-    raw = (tmp_path / "s7.json").read_bytes()
-    assert json.loads(raw) == card and raw.isascii()  # to be read in every locale
-    assert facts.items() <= card.items() and card["test_accuracy"] == 0.9
-    assert (card["mean"], card["std"]) == (list(CIFAR10_MEAN), list(CIFAR10_STD))
-    assert card["wall_time_s"] == 2 and card["seed"] == 0 and card["recipe"]["model"] == "s7"
-    weights = torch.load(tmp_path / "s7.pt", weights_only=True)
-    assert torch.equal(weights["weight"], torch.arange(4.0))
-    assert not list(tmp_path.glob("*.part"))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"recipe": get_recipe("fast", epochs=2)},
-        {"recipe": get_recipe("fast", epochs=1, images=600)},
-        {"dataset": "handwritten digits"},
-        {"flags": {"width": 0.5}},
-    ],
-)
-def test_what_does_not_ship(tmp_path, changes):
-    folder = finished(tmp_path / "run", **changes)
-    with pytest.raises(ValueError, match="run does not ship: it is no finished run on all of"):
-        ship(folder, "s7", tmp_path)
-    assert not (tmp_path / "s7.pt").exists()
 
 
 def test_a_run_goes_on_where_precision_memory_format_and_graphs_differ(images, tmp_path):

@@ -9,7 +9,7 @@ from tiny_runs import CPU, RECIPE, STEPS, same, tiny
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from utils.data import BatchAugment, DeviceLoader, Loader
+from utils.data import BatchAugment, DeviceLoader
 from utils.training import (
     Learner,
     Mirrored,
@@ -108,10 +108,10 @@ def test_a_very_short_run_has_a_schedule(images):
 
 def test_metrics_weigh_every_image_the_same(images):
     network, data = tiny().eval(), images.take(slice(0, 7))
-    whole = evaluate(network, Loader(data, 7, CPU))
-    assert torch.allclose(evaluate(network, Loader(data, 5, CPU)), whole, rtol=1e-5)
+    whole = evaluate(network, DeviceLoader(data, 7, CPU))
+    assert torch.allclose(evaluate(network, DeviceLoader(data, 5, CPU)), whole, rtol=1e-5)
     assert whole[2] == 7
-    probabilities, labels = predict(network, Loader(data, 5, CPU))
+    probabilities, labels = predict(network, DeviceLoader(data, 5, CPU))
     assert probabilities.shape == (7, 3) and labels.tolist() == data.labels.tolist()
     assert torch.allclose(probabilities.sum(1), torch.ones(7))
     assert (probabilities.argmax(1) == labels).sum() == whole[1]

@@ -32,7 +32,7 @@ def runner(images, tmp_path, monkeypatch):
     monkeypatch.setitem(STUDIES, "small", variants)
     recipes = {name: variant.get_recipe() for name, variant in variants.items()}
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
-    monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
+    monkeypatch.setattr(script, "load_cifar10", lambda: (ten, ten))
     real, trained = loop.train_epoch, []
     monkeypatch.setattr(loop, "train_epoch", lambda *args: trained.append(args) or real(*args))
 

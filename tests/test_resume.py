@@ -1,7 +1,5 @@
 """Runs that are stopped and go on, bit for bit on the CPU."""
 
-import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -27,8 +25,6 @@ from torch import nn
 
 from utils.training import Learner, load_checkpoint
 
-ONE_BY_ONE = replace(RECIPE, on_device=False)
-
 
 def cut(images, folder, steps, **options):
     """A run that Ctrl-C stops."""
@@ -39,7 +35,13 @@ def cut(images, folder, steps, **options):
 @pytest.mark.parametrize("steps", [STEPS, STEPS + 2, 2 * STEPS + 1])
 @pytest.mark.parametrize(
     "recipe",
-    [RECIPE, replace(RECIPE, ema=0.0), replace(RECIPE, optimizer="sgd"), ONE_BY_ONE, TAUGHT],
+    [
+        RECIPE,
+        replace(RECIPE, ema=0.0),
+        replace(RECIPE, optimizer="sgd"),
+        replace(RECIPE, on_device=False),
+        TAUGHT,
+    ],
 )
 def test_a_killed_run_ends_with_the_same_weights(images, tmp_path, steps, recipe):
     def options():
@@ -48,8 +50,7 @@ def test_a_killed_run_ends_with_the_same_weights(images, tmp_path, steps, recipe
     whole, run = train_tiny(images, tmp_path / "whole", **options())
     with stopped_after(steps, RuntimeError("killed")), pytest.raises(RuntimeError, match="killed"):
         train_tiny(images, tmp_path / "killed", **options())
-    again = options() | {"network": tiny(9), "num_workers": 2}  # workers change nothing
-    resumed, continued = train_tiny(images, tmp_path / "killed", **again)
+    resumed, continued = train_tiny(images, tmp_path / "killed", network=tiny(9), **options())
     assert same(whole, resumed) and figures(run) == figures(continued)
 
 
@@ -118,21 +119,6 @@ def test_ctrl_c_before_the_first_epoch_is_over(images, tmp_path):
     network, run = cut(images, tmp_path, 2)
     assert run.history == run.calls == [] and not (tmp_path / "last.pt").exists()
     assert same(network, tiny())  # so that running the cell again starts where this one did
-
-
-def test_workers_that_ctrl_c_killed_are_started_anew(images, tmp_path):
-    whole, _ = train_tiny(images, tmp_path / "whole", recipe=ONE_BY_ONE)
-
-    def stop(row, epochs):
-        for child in multiprocessing.active_children():
-            os.kill(child.pid, signal.SIGINT)
-        raise KeyboardInterrupt
-
-    options = {"recipe": ONE_BY_ONE, "num_workers": 2}
-    _, run = train_tiny(images, tmp_path / "run", on_epoch=stop, **options)
-    assert len(run.history) == 1
-    network, run = train_tiny(images, tmp_path / "run", **options)
-    assert len(run.history) == 3 and same(network, whole)
 
 
 def test_a_finished_run_shows_its_history(images, tmp_path, monkeypatch):

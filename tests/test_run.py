@@ -66,9 +66,9 @@ def test_the_recipe_reaches_the_loop(images, tmp_path, monkeypatch):
     assert loader.batch_size == 9 and len(loader.data) == 36 and loader.seed == 0
     limits = {**loader.augmentation.limits, "affine_prob": loader.augmentation.affine_prob}
     assert limits | {"cutout_prob": loader.augmentation.cutout_prob} == recipe.augmentation
-    train_tiny(images, tmp_path / "b", recipe=replace(recipe, on_device=False), num_workers=1)
+    train_tiny(images, tmp_path / "b", recipe=replace(recipe, on_device=False))
     loader, _ = seen.pop()
-    assert loader.augmentation.transforms[2].p == 0.75 and loader.num_workers == 1
+    assert loader.augmentation.transforms[2].p == 0.75
     train_tiny(images, tmp_path / "c", recipe=TAUGHT, **one_teacher())
     loader, criterion = seen.pop()
     assert criterion.keywords == {"temperature": 2}
@@ -78,7 +78,7 @@ def test_the_recipe_reaches_the_loop(images, tmp_path, monkeypatch):
 
 def test_validation_images_are_no_seeds_and_never_trained_on(images):
     first, second = (
-        loop._make_loaders(images, images, Run(RECIPE, seed, "noise", "pytest"), CPU, 0)
+        loop._make_loaders(images, images, Run(RECIPE, seed, "noise", "pytest"), CPU)
         for seed in (0, 1)
     )
     assert np.array_equal(first["val"].data.images, second["val"].data.images)

@@ -10,7 +10,7 @@ from tiny_runs import same
 import models
 import train as script
 from models import create_model
-from utils.data import CIFAR10_MEAN
+from utils.data import CIFAR10_MEAN, CIFAR10_STD
 from utils.training import get_recipe, load_checkpoint, save_checkpoint
 
 TINY = ["--recipe", "tutorial", "--set", "val_images=6", "images=60", "--device", "cpu"]
@@ -20,7 +20,7 @@ TINY = ["--recipe", "tutorial", "--set", "val_images=6", "images=60", "--device"
 def noise(images, monkeypatch):
     """The script takes 60 noise images for CIFAR-10."""
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
-    monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
+    monkeypatch.setattr(script, "load_cifar10", lambda: (ten, ten))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,6 @@ def noise(images, monkeypatch):
         (["--seed", "9" * 30], "seed is a whole number from 0 to 2**32 - 1, not 999"),
         (["--flags", "width=0.7", "--ship", "s7"], "--ship takes no --flags"),
         (["--recipe", "quick", "--ship", "s7"], "needs a recipe with all 50,000 images"),
-        (["--root", "/nowhere"], "/nowhere holds no cifar-10-batches-py"),
         (["--recipe", "best", "--teacher", "no/last.pt"], "there is no no/last.pt; train a teac"),
     ],
 )
@@ -83,7 +82,7 @@ def test_it_trains_and_goes_on(noise, tmp_path, capsys):
     assert run.command.startswith("python train.py --recipe tutorial --set val_images=6 images=60")
     assert run.recipe == get_recipe("tutorial", val_images=6, images=60)
     assert "device " in (said := capsys.readouterr().out) and "epoch   1/1" in said
-    again = script.main([*arguments, "--workers", "1"])
+    again = script.main(arguments)
     assert again.history == run.history and again.command == run.command
     with pytest.raises(ValueError, match="belongs to another run, with seed = 5 and not 0"):
         script.main([*TINY, "--out", str(tmp_path)])
@@ -148,12 +147,15 @@ def test_ship(noise, tmp_path, monkeypatch, capsys):
     run = script.main(
         ["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship", "tutorial"]
     )
-    card = json.loads((tmp_path / "weights" / "tutorial.json").read_text(encoding="utf-8"))
-    shipped = create_model("tutorial", pretrained=True)
+    raw = (tmp_path / "weights" / "tutorial.json").read_bytes()
+    card, shipped = json.loads(raw), create_model("tutorial", pretrained=True)
+    assert raw.isascii()  # to be read in every locale
     assert card["parameters"] == sum(weight.numel() for weight in shipped.parameters())
-    assert card["classes"] == list("0123456789") and card["mean"] == list(CIFAR10_MEAN)
+    assert card["classes"] == list("0123456789")
+    assert (card["mean"], card["std"]) == (list(CIFAR10_MEAN), list(CIFAR10_STD))
     assert card["test_accuracy"] == run.history[-1]["test_acc"]
-    assert 0 <= card["mirrored_test_accuracy"] <= 1
+    assert 0 <= card["mirrored_test_accuracy"] <= 1 and card["wall_time_s"] == round(run.seconds)
+    assert run.to_dict().items() <= card.items()
     assert f"tutorial.pt: {card['test_accuracy']:.2%} of the test" in capsys.readouterr().out
     trained = create_model("tutorial")
     trained.load_state_dict(load_checkpoint(tmp_path / "run" / "last.pt")["network"])

@@ -1,6 +1,6 @@
 """Recipes, the optimizer, one epoch, a whole run, its checkpoints and the device it runs on."""
 
-from .checkpoint import load_checkpoint, make_folder, save_checkpoint, ship
+from .checkpoint import load_checkpoint, make_folder, save_checkpoint
 from .description import Run
 from .device import amp_dtype, get_device, machine, memory_format
 from .distillation import TaughtLoader, distillation_loss
@@ -34,7 +34,6 @@ __all__ = [
     "predict",
     "print_row",
     "save_checkpoint",
-    "ship",
     "train",
     "train_epoch",
 ]

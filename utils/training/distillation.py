@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..data import Loader
+from ..data import DeviceLoader
 from .device import amp_dtype
 
 __all__ = ["TaughtLoader", "distillation_loss"]
@@ -21,7 +21,9 @@ class TaughtLoader:
     (n, num_classes), softened by `temperature`, see `distillation_loss`.
     """
 
-    def __init__(self, loader: Loader, teachers: list[nn.Module], temperature: float, cycle: int):
+    def __init__(
+        self, loader: DeviceLoader, teachers: list[nn.Module], temperature: float, cycle: int
+    ):
         self.loader, self.teachers = loader, teachers
         self.temperature, self.cycle = temperature, cycle
         self.epoch, self.answers = 0, {}

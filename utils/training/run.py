@@ -32,7 +32,6 @@ def train(
     *,
     device: torch.device,
     teachers: Sequence[nn.Module] = (),
-    num_workers: int = 0,
     on_epoch: Callable[[dict, int], None] = lambda row, epochs: None,
     progress: bool = False,
 ) -> list[dict]:
@@ -50,7 +49,7 @@ def train(
     """
     _check(run, train_set, teachers)
     run_dir, initial = make_folder(run_dir), copy.deepcopy(network.state_dict())
-    loaders = _make_loaders(train_set, test_set, run, device, num_workers)
+    loaders = _make_loaders(train_set, test_set, run, device)
     loaders["train"], criterion = _teach(loaders["train"], teachers, run.recipe, device)
     steps = run.recipe.epochs * len(loaders["train"])
     learner = Learner(network, run.recipe, device, steps)
@@ -90,14 +89,13 @@ def _check(run: Run, train_set: ImageSet, teachers: Sequence[nn.Module]) -> None
 
 
 def _make_loaders(
-    train_set: ImageSet, test_set: ImageSet, run: Run, device: torch.device, num_workers: int
-) -> dict[str, Loader]:
+    train_set: ImageSet, test_set: ImageSet, run: Run, device: torch.device
+) -> dict[str, DeviceLoader]:
     """The loaders by name, as the recipe says; no "val" where it wants no validation images."""
     recipe = run.recipe
     train_set, val_set = split(train_set.take(slice(recipe.images)), recipe.val_images)
     kind, make = (DeviceLoader, BatchAugment) if recipe.on_device else (Loader, make_augmentation)
-    augmentation = make(**recipe.augmentation)
-    options = {"augmentation": augmentation, "seed": run.seed, "num_workers": num_workers}
+    options = {"augmentation": make(**recipe.augmentation), "seed": run.seed}
     loaders = {"train": kind(train_set, recipe.batch_size, device, **options)}
     for name, data in (("val", val_set), ("test", test_set)):
         if len(data):
@@ -106,8 +104,8 @@ def _make_loaders(
 
 
 def _teach(
-    loader: Loader, teachers: Sequence[nn.Module], recipe: Recipe, device: torch.device
-) -> tuple[Loader | TaughtLoader, Callable]:
+    loader: DeviceLoader, teachers: Sequence[nn.Module], recipe: Recipe, device: torch.device
+) -> tuple[DeviceLoader | TaughtLoader, Callable]:
     """The training batches and the criterion, with the teachers' answers where there are any."""
     if not teachers:
         return loader, nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
