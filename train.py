@@ -13,13 +13,11 @@ from pathlib import Path
 import torch
 
 from models import create_model
-from utils.data import CIFAR10_MEAN, CIFAR10_STD, DeviceLoader, load_cifar10
+from utils.data import CIFAR10_MEAN, CIFAR10_STD, load_cifar10
 from utils.training import (
     RECIPES,
-    Mirrored,
     Recipe,
     Run,
-    evaluate,
     get_device,
     get_recipe,
     load_checkpoint,
@@ -147,28 +145,23 @@ def main(arguments: list[str] | None = None) -> Run:
         progress=sys.stderr.isatty(),
     )
     if args.ship and run.finished:
-        ship(network, run, run_dir, args.ship, device)
+        ship(network, run, run_dir, args.ship)
     return run
 
 
-def ship(
-    network: torch.nn.Module, run: Run, run_dir: Path, name: str, device: torch.device
-) -> None:
+def ship(network: torch.nn.Module, run: Run, run_dir: Path, name: str) -> None:
     """Write the weights of a finished run to models/weights/NAME.pt and their card to NAME.json.
 
     The card has what a user needs (the images' mean and deviation as fractions 0–1, the names of
-    the classes) and the run's description. Its accuracy under mirror averaging is a figure of its
-    own.
+    the classes) and the run's description.
     """
     _, test_set = load_cifar10()
-    path, weights = WEIGHTS / f"{name}.pt", load_checkpoint(run_dir / "last.pt")["network"]
-    _, correct, count = evaluate(Mirrored(network), DeviceLoader(test_set, 500, device)).tolist()
-    torch.save(weights, path)
+    path = WEIGHTS / f"{name}.pt"
+    torch.save(load_checkpoint(run_dir / "last.pt")["network"], path)
     card = {
         "name": name,
         "test_accuracy": run.history[-1]["test_acc"],
         "test_images": len(test_set),
-        "mirrored_test_accuracy": correct / count,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "classes": test_set.classes,
         "mean": CIFAR10_MEAN,
@@ -179,10 +172,7 @@ def ship(
         **run.to_dict(),
     }
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    print(
-        f"{path.name}: {card['test_accuracy']:.2%} of the test images, "
-        f"{correct / count:.2%} with mirror averaging"
-    )
+    print(f"models/weights/{path.name}: {card['test_accuracy']:.2%} of the test images")
 
 
 def command_line(script: str, arguments: list[str] | None) -> str:

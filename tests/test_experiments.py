@@ -56,20 +56,6 @@ def test_studies_can_be_built(name):
         create_model(recipe.model, **variant.flags)
 
 
-def test_the_names_that_records_were_made_with():
-    assert list(STUDIES["trials"]) == [
-        "start",
-        "one wide pair in C1",
-        "two wide pairs in C1",
-        "three pairs in C1",
-        "deep and narrow",
-        "lr 0.05",
-        "affine and cutout on 1/4",
-    ]
-    assert list(STUDIES["results"]) == ["teacher", "fast", "s7", "best", "s7_dilated"]
-    assert STUDIES["results"]["best"].teachers == ("results/teacher-0", "results/teacher-1")
-
-
 def test_variants_are_what_their_names_say():
     def parameters(name):
         variant = STUDIES["analysis"][name]
