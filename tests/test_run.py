@@ -77,6 +77,7 @@ def test_validation_images_are_no_seeds_and_never_trained_on(images):
     )
     assert (len(trained), len(validated), len(first["test"].data)) == (54, 6, 60)
     assert not trained & validated
+    assert (first["train"].seed, second["train"].seed) == (0, 1)
     assert first["val"].augmentation is first["test"].augmentation is None
 
 
