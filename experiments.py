@@ -29,12 +29,6 @@ __all__ = ["STUDIES", "main", "run_variant"]
 FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
 
 
-def run_folder(study: str, name: str, seed: int) -> Path:
-    """Where a run's checkpoints lie, in the folder of all runs."""
-    words = "".join(letter if letter.isalnum() else "_" for letter in name)
-    return Path(study) / f"{words}-{seed}"
-
-
 def run_variant(
     study: str,
     name: str,
@@ -46,13 +40,17 @@ def run_variant(
     changes: dict,
     quiet: bool,
 ) -> dict:
-    """Train one variant from one seed; its record, plain values only, or {} if it was stopped."""
+    """Train one variant from one seed; its record, plain values only.
+
+    Raises KeyboardInterrupt if it was stopped.
+    """
     variant = STUDIES[study][name]
     recipe = variant.get_recipe(**changes)
+    words = "".join(letter if letter.isalnum() else "_" for letter in name)
     _, run = run_recipe(
         recipe,
         seed,
-        runs / run_folder(study, name, seed),
+        runs / study / f"{words}-{seed}",
         command=command,
         device=get_device(device),
         flags=variant.flags,
@@ -60,7 +58,7 @@ def run_variant(
         on_epoch=(lambda row, epochs: None) if quiet else print_row,
     )
     if not run.finished:
-        return {}
+        raise KeyboardInterrupt
     rows = stage_table(create_model(recipe.model, **variant.flags))
     return {
         "variant": name,
@@ -74,17 +72,16 @@ def run_variant(
     }
 
 
-def one_by_one(todo: list[tuple], start: Callable, finish: Callable) -> bool:
-    """Train each (variant, seed); False where one was stopped, and then the rest is left."""
-    for name, seed in todo:
-        print(f"\n{name}, seed {seed}", flush=True)
-        if not finish(name, seed, partial(start, name, seed)):
-            return False
-    return True
+def run_all(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> None:
+    """Start a run for each (variant, seed), and finish it with a function that returns its record.
 
-
-def side_by_side(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> bool:
-    """`one_by_one` in processes. Whatever stops this one ends them: each goes on next time."""
+    Several jobs are processes. Whatever stops this one ends them: each run goes on next time.
+    """
+    if jobs == 1:
+        for name, seed in todo:
+            print(f"\n{name}, seed {seed}", flush=True)
+            finish(name, seed, partial(start, name, seed))
+        return
     # Fork and CUDA do not mix. Ctrl-C reaches all processes of a terminal; this one answers it.
     ignore = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **ignore) as pool:
@@ -101,22 +98,19 @@ def side_by_side(todo: list[tuple], start: Callable, finish: Callable, jobs: int
                     "to go on, run the command again with fewer --jobs"
                 ) from stop
             raise
-    return True
 
 
-def record(path: Path, failed: list[str], name: str, seed: int, result: Callable) -> bool:
-    """Write a run's record; False where it was stopped. A run that fails joins the `failed`."""
+def record(path: Path, failed: list[str], name: str, seed: int, result: Callable) -> None:
+    """Write a run's record. A run that fails joins the `failed`: the others do not depend on it."""
     try:
         entry = result()
-    except (FloatingPointError, ValueError) as error:  # the other runs do not depend on it
+    except (FloatingPointError, ValueError) as error:
         failed.append(f"{name}, seed {seed}: {error}")
         print(failed[-1], file=sys.stderr, flush=True)
-        return True
-    if entry:
-        add_record(path, entry)
-        figures = f"{entry['test_accuracy']:.2%} in {entry['seconds']:.0f} s"
-        print(f"{name}, seed {seed}: {figures}", flush=True)
-    return bool(entry)
+        return
+    add_record(path, entry)
+    figures = f"{entry['test_accuracy']:.2%} in {entry['seconds']:.0f} s"
+    print(f"{name}, seed {seed}: {figures}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -125,22 +119,23 @@ def main(arguments: list[str] | None = None) -> None:
     Raises ValueError, when all others are done, with a sentence for each run that failed.
     """
     args = parse(arguments)
-    get_device(args.device)
-    study, names = STUDIES[args.study], list(dict.fromkeys(args.variants or STUDIES[args.study]))
+    get_device(args.device)  # an unknown one is refused before the first run
+    study = STUDIES[args.study]
+    names = args.variants or study
     if unknown := [name for name in names if name not in study]:
         raise ValueError(
             f"unknown variant {unknown[0]!r}; choose from: {', '.join(map(repr, study))}"
         )
     path = args.records or FOLDER / f"{args.study}.jsonl"
-    changes = {} if args.epochs is None else {"epochs": args.epochs}
     make_folder(path.parent)
+    changes = {} if args.epochs is None else {"epochs": args.epochs}
     recipes = {name: variant.get_recipe(**changes) for name, variant in study.items()}
     networks = {name: {"flags": variant.flags} for name, variant in study.items()}
     records, left_out = read_records(path, recipes, networks=networks)
     for complaint in left_out:
         print(f"left out: {complaint}", file=sys.stderr)
     done = {(entry["variant"], entry["seed"]) for entry in records}
-    pairs = [(name, seed) for seed in dict.fromkeys(args.seeds) for name in names]
+    pairs = dict.fromkeys((name, seed) for seed in args.seeds for name in names)
     todo = [pair for pair in pairs if pair not in done]
     print(f"{len(todo)} runs to do; {len(done)} are in {path} already", flush=True)
     start = partial(
@@ -153,12 +148,9 @@ def main(arguments: list[str] | None = None) -> None:
         quiet=args.jobs > 1,
     )
     failed: list[str] = []
-    finish = partial(record, path, failed)
-    run_all = partial(side_by_side, jobs=args.jobs) if args.jobs > 1 else one_by_one
     for taught in (False, True):  # teachers have to be finished first
         wave = [pair for pair in todo if bool(study[pair[0]].teachers) is taught]
-        if not run_all(wave, start, finish):
-            return
+        run_all(wave, start, partial(record, path, failed), args.jobs)
     if failed:
         raise ValueError("; ".join(failed))
 

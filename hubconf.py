@@ -34,17 +34,13 @@ def tutorial(**flags: _Any) -> _models.Tutorial:
 def s7(pretrained: bool = False, **flags: _Any) -> _models.S7:
     """The assignment's C1 C2 C3 C4 O with three strides of 2.
 
-    ``pretrained=True`` loads trained weights, in eval mode, and `card`: how to normalise images
-    (`mean`, `std`), the names of the `classes`, the accuracy. Flags are for an untrained network,
-    for example ``dilation=False``.
+    ``pretrained=True`` loads trained weights, in eval mode, and their `card`: how to normalise
+    images, the names of the classes, the accuracy. Flags are for an untrained network, for example
+    ``dilation=False``.
     """
     return _models.create_model("s7", pretrained, **flags)
 
 
 def s7_dilated(pretrained: bool = False, **flags: _Any) -> _models.S7Dilated:
-    """The assignment's C1 C2 C3 C4 O with dilated kernels in place of strides and pooling.
-
-    ``pretrained=True`` loads trained weights, in eval mode, and `card`: how to normalise images
-    (`mean`, `std`), the names of the `classes`, the accuracy.
-    """
+    """The same with dilated kernels in place of strides and pooling; `pretrained` as for `s7`."""
     return _models.create_model("s7_dilated", pretrained, **flags)

@@ -3,6 +3,8 @@
 
 import argparse
 import ast
+import hashlib
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -11,24 +13,21 @@ from pathlib import Path
 import torch
 
 from models import create_model
-from utils.data import DeviceLoader, load_cifar10
+from utils.data import CIFAR10_MEAN, CIFAR10_STD, load_cifar10
 from utils.training import (
     RECIPES,
-    Mirrored,
     Recipe,
     Run,
-    evaluate,
     get_device,
     get_recipe,
     load_checkpoint,
     machine,
     make_folder,
     print_row,
-    ship,
     train,
 )
 
-__all__ = ["command_line", "load_teacher", "main", "run_recipe", "run_script"]
+__all__ = ["command_line", "load_teacher", "main", "run_recipe", "run_script", "ship"]
 
 WEIGHTS = Path(__file__).parent / "models" / "weights"
 TEACHER = Path("runs/teacher-0/last.pt")  # what `python train.py --recipe teacher` writes
@@ -43,8 +42,6 @@ def run_recipe(
     device: torch.device,
     flags: dict | None = None,
     teachers: Sequence[Path] = (),
-    root: str | None = None,
-    num_workers: int = 0,
     on_epoch: Callable[[dict, int], None] = print_row,
     progress: bool = False,
 ) -> tuple[torch.nn.Module, Run]:
@@ -59,12 +56,11 @@ def run_recipe(
     network = create_model(recipe.model, **(flags or {}))
     train(
         network,
-        *load_cifar10(root),
+        *load_cifar10(),
         run,
         run_dir,
         device=device,
         teachers=[teacher for teacher, _ in taught_by],
-        num_workers=num_workers,
         on_epoch=on_epoch,
         progress=progress,
     )
@@ -122,8 +118,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, help="folder of the checkpoints (default: runs/RECIPE-SEED)")
     add("--teacher", nargs="+", type=Path, help=f"last.pt of finished runs (default: {TEACHER})")
     add("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
-    add("--root", help="folder with cifar-10-batches-py (default: $CIFAR10_ROOT or a download)")
-    add("--workers", type=int, default=0, help="that augment images, with on_device=False")
     add("--ship", metavar="NAME", help="then write models/weights/NAME.pt and its card NAME.json")
     return parser.parse_args(arguments)
 
@@ -148,34 +142,37 @@ def main(arguments: list[str] | None = None) -> Run:
         device=device,
         flags=flags,
         teachers=args.teacher or ([TEACHER] if recipe.temperature else []),
-        root=args.root,
-        num_workers=args.workers,
         progress=sys.stderr.isatty(),
     )
     if args.ship and run.finished:
-        ship_run(network, run_dir, args.ship, device, args.root)
+        ship(network, run, run_dir, args.ship)
     return run
 
 
-def ship_run(
-    network: torch.nn.Module, run_dir: Path, name: str, device: torch.device, root: str | None
-) -> None:
-    """Write weights and card, with the accuracy under mirror averaging as a figure of its own."""
-    _, test_set = load_cifar10(root)
-    loader = DeviceLoader(test_set, 500, device)
-    _, correct, count = evaluate(Mirrored(network), loader).tolist()
-    card = ship(
-        run_dir,
-        name,
-        WEIGHTS,
-        classes=test_set.classes,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        mirrored_test_accuracy=correct / count,
-    )
-    print(
-        f"models/weights/{name}.pt: {card['test_accuracy']:.2%} of the test images, "
-        f"{correct / count:.2%} with mirror averaging"
-    )
+def ship(network: torch.nn.Module, run: Run, run_dir: Path, name: str) -> None:
+    """Write the weights of a finished run to models/weights/NAME.pt and their card to NAME.json.
+
+    The card has what a user needs (the images' mean and deviation as fractions 0–1, the names of
+    the classes) and the run's description.
+    """
+    _, test_set = load_cifar10()
+    path = WEIGHTS / f"{name}.pt"
+    torch.save(load_checkpoint(run_dir / "last.pt")["network"], path)
+    card = {
+        "name": name,
+        "test_accuracy": run.history[-1]["test_acc"],
+        "test_images": len(test_set),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "classes": test_set.classes,
+        "mean": CIFAR10_MEAN,
+        "std": CIFAR10_STD,
+        "epochs": len(run.history),
+        "wall_time_s": round(run.seconds),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        **run.to_dict(),
+    }
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    print(f"models/weights/{path.name}: {card['test_accuracy']:.2%} of the test images")
 
 
 def command_line(script: str, arguments: list[str] | None) -> str:

@@ -25,9 +25,7 @@ def list_models(pretrained: bool = False) -> list[str]:
 
     Weights are two files: NAME.pt and its card NAME.json.
     """
-    if not pretrained:
-        return list(MODELS)
-    return [name for name in MODELS if all(path.exists() for path in _files(name))]
+    return [name for name in MODELS if not pretrained or (WEIGHTS / f"{name}.json").exists()]
 
 
 def model_card(name: str) -> dict[str, Any]:
@@ -39,10 +37,10 @@ def model_card(name: str) -> dict[str, Any]:
     """
     if name not in (known := list_models(pretrained=True)):
         raise ValueError(
-            f"there are no pretrained weights for {name!r} ({name}.pt and {name}.json in "
-            f"{WEIGHTS}); there are some for: {', '.join(known) or 'no network yet'}"
+            f"there are no pretrained weights for {name!r} in {WEIGHTS}; "
+            f"there are some for: {', '.join(known) or 'no network yet'}"
         )
-    return json.loads(_files(name)[1].read_text(encoding="utf-8"))
+    return json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module:
@@ -55,26 +53,22 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of: {', '.join(MODELS)}")
-    known = inspect.signature(MODELS[name]).parameters
-    if unknown := sorted(flags.keys() - known.keys()):
-        has = ", ".join(known)
-        raise ValueError(f"{name!r} has no flag {', '.join(unknown)}; its flags are: {has}")
-    changed = {flag: value for flag, value in flags.items() if value != known[flag].default}
-    if pretrained and changed:
-        raise ValueError(f"the pretrained weights of {name!r} fit its default flags, not {changed}")
+    if pretrained and flags:
+        raise ValueError(
+            f"the pretrained weights of {name!r} fit its default flags; leave out {flags}"
+        )
     try:
         network = MODELS[name](**flags)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"{name!r} can't be built with {flags}: {error}") from error
+        known = ", ".join(inspect.signature(MODELS[name]).parameters)
+        raise ValueError(
+            f"{name!r} can't be built with {flags}: {error}; its flags are: {known}"
+        ) from error
     return _load_weights(network, name) if pretrained else network
 
 
-def _files(name: str) -> tuple[Path, Path]:
-    return WEIGHTS / f"{name}.pt", WEIGHTS / f"{name}.json"
-
-
 def _load_weights(network: nn.Module, name: str) -> nn.Module:
-    network.card, (path, _) = model_card(name), _files(name)
+    network.card, path = model_card(name), WEIGHTS / f"{name}.pt"
     if hashlib.sha256(path.read_bytes()).hexdigest() != network.card.get("sha256"):
         raise ValueError(
             f"{path} is not the file that its card describes; restore it with: git checkout {path}"

@@ -8,7 +8,6 @@ from torch import nn
 __all__ = [
     "ConvNormAct",
     "Head",
-    "Residual",
     "ResidualPair",
     "SeparableConv",
     "check_images",
@@ -78,15 +77,11 @@ class SeparableConv(nn.Sequential):
         self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1)
 
 
-class Residual(nn.Sequential):
-    """x + f(x): the layers must keep the shape (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+class ResidualPair(nn.Sequential):
+    """x + f(g(x)): two convolutions of the same class, each with its own dilation.
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + super().forward(x)
-
-
-class ResidualPair(Residual):
-    """x + f(g(x)): two convolutions of the same class, each with its own dilation."""
+    The source of x + … is He et al. 2016, https://arxiv.org/abs/1512.03385.
+    """
 
     def __init__(
         self,
@@ -96,6 +91,9 @@ class ResidualPair(Residual):
         dilations: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__(*(conv(channels, channels, dilation=dilation) for dilation in dilations))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + super().forward(x)
 
 
 class Head(nn.Sequential):

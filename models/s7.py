@@ -35,9 +35,8 @@ class S7(nn.Sequential):
         width: float = 1.0,
     ) -> None:
         super().__init__()
-        for numbers in (pairs, widths):
-            if len(numbers) != 4 or min(numbers) < 0:
-                raise ValueError(f"C1 to C4 need four numbers, none below 0, not {numbers}")
+        if min(*pairs, *widths) < 0:
+            raise ValueError(f"no number of pairs or channels is below 0: {pairs}, {widths}")
         c1, c2, c3, c4 = scale_channels(widths, width)
         p1, p2, p3, p4 = pairs
         separable = SeparableConv if depthwise else ConvNormAct

@@ -32,16 +32,6 @@ def test_probabilities_of_0_change_nothing():
     assert all(np.array_equal(made(image=image)["image"], image) for image in noise(50))
 
 
-def test_half_of_the_images_are_flipped():
-    made = make_augmentation(**NOTHING)
-    made.set_random_seed(0)
-    image = noise()[0]
-    results = [made(image=image)["image"] for _ in range(400)]
-    flipped = sum(np.array_equal(result, image[:, ::-1]) for result in results)
-    same = sum(np.array_equal(result, image) for result in results)
-    assert flipped + same == 400 and 150 < flipped < 250
-
-
 def test_shifts_are_whole_pixels_in_both_directions():
     made = augmentation(shift=0.125, affine_prob=1)
     image = np.zeros((32, 32, 3), np.uint8)
@@ -58,13 +48,12 @@ def test_the_border_is_mirrored():
     assert all((made(image=grey)["image"] == 99).all() for _ in range(50))  # no black corners
 
 
-@pytest.mark.parametrize("name, index", [("affine_prob", 1), ("cutout_prob", 2)])
-def test_probabilities_are_those_that_were_asked_for(name: str, index: int):
+@pytest.mark.parametrize("name", ["affine_prob", "cutout_prob"])
+def test_probabilities_are_those_that_were_asked_for(name: str):
     made = augmentation(shift=0.125, scale=0.1, rotate=15, **{name: 0.25})
     image = noise()[0]
     changed = sum(not np.array_equal(made(image=image)["image"], image) for _ in range(800))
     assert abs(changed / 800 - 0.25) < 0.06  # four standard errors
-    assert [transform.p for transform in made.transforms][index] == 0.25
 
 
 def test_the_cutout_has_the_assignments_size_and_the_mean_colour():
@@ -78,18 +67,6 @@ def test_the_cutout_has_the_assignments_size_and_the_mean_colour():
         corners.add((int(top), int(left)))
     assert {top for top, _ in corners} == {left for _, left in corners} == set(range(17))
     assert MEAN_PIXEL == (125, 123, 114)
-
-
-def test_steps_are_drawn_independently():
-    made = augmentation(flip=0.5, shift=0.125, affine_prob=0.5, cutout_prob=0.5)
-    image = np.zeros((32, 32, 3), np.uint8)
-    counts = np.zeros((2, 2, 2), int)
-    for _ in range(800):
-        for transform in made.transforms:
-            transform.params = {}  # filled again if the transform is applied
-        made(image=image)
-        counts[tuple(int(bool(transform.params)) for transform in made.transforms)] += 1
-    assert counts.min() > 60  # about 100 each
 
 
 def test_nothing_warns():

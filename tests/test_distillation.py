@@ -14,13 +14,13 @@ from utils.training import TaughtLoader, distillation_loss
 class Counted(nn.Module):
     """A teacher that counts its batches; its logits depend on the picture."""
 
-    def __init__(self, sign=1.0):
+    def __init__(self, factor=1.0):
         super().__init__()
-        self.sign, self.asked = sign, 0
+        self.factor, self.asked = factor, 0
 
     def forward(self, images):
         self.asked += 1
-        return self.sign * images.mean((2, 3))
+        return self.factor * images.mean((2, 3))
 
 
 def taught(images, *teachers, temperature=2.0, cycle=2):
@@ -49,14 +49,6 @@ def test_the_loss_by_hand(temperature):
     answers = (torch.tensor(teacher) / temperature).log_softmax(1)
     loss = distillation_loss(torch.tensor(student), torch.tensor([0, 1]), answers, temperature)
     assert loss.item() == pytest.approx(temperature**2 * divergence / 2, rel=1e-4)
-
-
-def test_equal_answers_cost_nothing():
-    logits = torch.randn(5, 10, generator=torch.Generator().manual_seed(0))
-    answers = (logits / 4).log_softmax(1)
-    assert distillation_loss(logits, torch.zeros(5), answers, 4.0).abs() < 1e-5
-    assert distillation_loss(logits + 7, torch.zeros(5), answers, 4.0).abs() < 1e-5  # a constant
-    assert distillation_loss(2 * logits, torch.zeros(5), answers, 4.0) > 0.1
 
 
 def test_answers_are_those_for_the_very_pictures(images):
@@ -99,10 +91,7 @@ def test_an_epoch_that_was_stopped_is_asked_for_to_its_end(images):
 
 
 def test_several_teachers_answer_with_the_mean_of_their_logits(images):
-    opposed = epoch(taught(images, Counted(), Counted(-1.0)), 0)
-    for _, _, answers in opposed:
-        assert torch.allclose(answers, torch.full_like(answers, -math.log(3)), atol=1e-3)
-    double = epoch(taught(images, Counted(), Counted(3.0), temperature=2.0), 0)
-    single = epoch(taught(images, Counted(2.0), temperature=2.0), 0)
-    for (_, _, both), (_, _, one) in zip(double, single, strict=True):
-        assert torch.allclose(both, one, atol=2e-3)
+    several = epoch(taught(images, Counted(-2.0), Counted(), Counted(7.0)), 0)
+    single = epoch(taught(images, Counted(2.0)), 0)
+    for (_, _, answers), (_, _, one) in zip(several, single, strict=True):
+        assert torch.allclose(answers, one, atol=2e-3)

@@ -17,27 +17,22 @@ from utils.report.records import read_records
 from utils.training import STUDIES, Variant, load_checkpoint
 
 NAMES = ["fast", "plain"]
+TEACHERS = ("small/fast-0", "small/plain-0")
 
 
 @pytest.fixture
-def study(monkeypatch):
-    """Two small variants and one that they teach."""
+def runner(images, tmp_path, monkeypatch):
+    """experiments.main on noise and small variants; it returns how many epochs it trained."""
     small = {"model": "tutorial", "images": 60, "epochs": 2, "batch_size": 16, "val_images": 6}
     variants = {
-        "taught": Variant(
-            "s7", small | {"temperature": 2.0}, teachers=("small/fast-0", "small/plain-0")
-        ),
+        "taught": Variant("s7", small | {"temperature": 2.0}, teachers=TEACHERS),
         "fast": Variant("s7", small | {"lr": 0.05}),
         "plain": Variant("s7", small),
     }
     monkeypatch.setitem(STUDIES, "small", variants)
-
-
-@pytest.fixture
-def runner(study, images, tmp_path, monkeypatch):
-    """experiments.main on noise; it returns how many epochs it trained."""
+    recipes = {name: variant.get_recipe() for name, variant in variants.items()}
     ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
-    monkeypatch.setattr(script, "load_cifar10", lambda root: (ten, ten))
+    monkeypatch.setattr(script, "load_cifar10", lambda: (ten, ten))
     real, trained = loop.train_epoch, []
     monkeypatch.setattr(loop, "train_epoch", lambda *args: trained.append(args) or real(*args))
 
@@ -48,9 +43,7 @@ def runner(study, images, tmp_path, monkeypatch):
         return len(trained)
 
     call.path = tmp_path / "a.jsonl"
-    call.read = lambda: read_records(
-        call.path, {name: variant.get_recipe() for name, variant in STUDIES["small"].items()}
-    )
+    call.read = lambda: read_records(call.path, recipes)
     call.names = lambda: [(entry["variant"], entry["seed"]) for entry in call.read()[0]]
     return call
 
@@ -61,21 +54,6 @@ def test_studies_can_be_built(name):
         recipe = variant.get_recipe(epochs=7)
         assert recipe.epochs == 7 and bool(variant.teachers) == bool(recipe.temperature)
         create_model(recipe.model, **variant.flags)
-
-
-def test_the_names_that_records_were_made_with():
-    assert list(STUDIES["trials"]) == [
-        "start",
-        "one wide pair in C1",
-        "two wide pairs in C1",
-        "three pairs in C1",
-        "deep and narrow",
-        "lr 0.05",
-        "affine and cutout on 1/4",
-    ]
-    assert list(STUDIES["results"]) == ["teacher", "fast", "s7", "best", "s7_dilated"]
-    folders = [experiments.run_folder("results", "teacher", seed) for seed in (0, 1)]
-    assert STUDIES["results"]["best"].teachers == tuple(map(str, folders))
 
 
 def test_variants_are_what_their_names_say():
@@ -109,8 +87,9 @@ def test_a_line_for_each_run_and_nothing_is_repeated(runner, capsys):
 
 
 def test_it_goes_on_where_it_was_stopped(runner, tmp_path):
-    with stopped_after(6, KeyboardInterrupt()):  # in the second epoch of the first run
-        assert runner() == 2
+    # In the second epoch of the first run.
+    with stopped_after(6, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        runner()
     assert runner.names() == [] and not (tmp_path / "runs/small/plain-0").exists()
     assert runner() == 3 and len(runner.names()) == 2
     state = load_checkpoint(tmp_path / "runs/small/fast-0/last.pt")
@@ -168,24 +147,23 @@ def test_a_teacher_that_is_missing_is_named(runner):
 def test_bad_arguments(runner, tmp_path):
     with pytest.raises(ValueError, match="unknown variant 's9'; choose from: 'taught', 'fast'"):
         runner(variants=["s9"])
-    with pytest.raises(ValueError, match="epochs is a whole number from 1 up, not 0"):
+    with pytest.raises(ValueError, match="epochs is from 1 to 10000, not 0"):
         runner("--epochs", "0")
     with pytest.raises(ValueError, match="no device 'tpu'"):
         runner("--device", "tpu")
     runner.path = tmp_path / "file" / "a.jsonl"
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file is a file, not a folder"):
+    with pytest.raises(OSError, match="file can't be made or written as a folder"):
         runner()
 
 
 def test_jobs_get_all_they_need_in_a_parcel(runner, monkeypatch):
     """With --jobs each run starts in a new process: its function travels there as bytes."""
 
-    def side_by_side(todo, start, finish, jobs):
+    def run_all(todo, start, finish, jobs):
         assert jobs == 2
-        return all(
-            finish(*pair, partial(pickle.loads(pickle.dumps(start)), *pair)) for pair in todo
-        )
+        for pair in todo:
+            finish(*pair, partial(pickle.loads(pickle.dumps(start)), *pair))
 
-    monkeypatch.setattr(experiments, "side_by_side", side_by_side)
+    monkeypatch.setattr(experiments, "run_all", run_all)
     assert runner("--jobs", "2") == 4 and runner.names() == [("fast", 0), ("plain", 0)]

@@ -99,10 +99,8 @@ def test_a_users_own_modules_are_left_alone(clone, tmp_path, first, last, folder
 def test_two_clones_in_one_program_do_not_mix(clone):
     first, second = clone("first"), clone("second")
     source = second / "models" / "s7.py"
-    source.write_text(
-        source.read_text(encoding="utf-8").replace("(32, 40, 80, 96)", "(8, 8, 8, 8)"),
-        encoding="utf-8",
-    )
+    text = source.read_text(encoding="utf-8").replace("(32, 40, 80, 96)", "(8, 8, 8, 8)")
+    source.write_text(text, encoding="utf-8")
     widths = [
         torch.hub.load(folder, "s7", source="local").O[2].in_features
         for folder in (first, second, first)
@@ -116,17 +114,13 @@ def readme_lines() -> str:
     return next(block for block in blocks if "torch.hub.load(" in block)
 
 
-@pytest.mark.parametrize("source", ["github", "local"])
-def test_the_lines_of_the_readme_name_the_class(clone, tmp_path, monkeypatch, capsys, source):
+def test_the_lines_of_the_readme_name_the_class(clone, tmp_path, monkeypatch, capsys):
     lines = readme_lines()
     owner, name = re.search(r'torch\.hub\.load\("([^"/]+)/([^"/]+)", "s7"', lines).groups()
-    if source == "local":
-        local = f'"{clone("clone").as_posix()}", "s7", source="local"'
-        lines = lines.replace(f'"{owner}/{name}", "s7"', local)
-    else:  # torch.hub takes what it has fetched before from its cache, here without a network
-        clone(f"hub/{owner}_{name}_main")
-        monkeypatch.setattr(torch.hub, "urlopen", offline)
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    # torch.hub takes what it has fetched before from its cache, here without a network.
+    clone(f"hub/{owner}_{name}_main")
+    monkeypatch.setattr(torch.hub, "urlopen", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
     file = re.search(r'Image\.open\("([^"]+)"\)', lines)[1]

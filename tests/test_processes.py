@@ -17,12 +17,11 @@ def side_by_side(path, *pairs, interrupt=False):
     failed = []
 
     def finish(name, what, result):
-        done = experiments.record(path, failed, name, what, result)
+        experiments.record(path, failed, name, what, result)
         if interrupt:
             raise KeyboardInterrupt  # as Ctrl-C would
-        return done
 
-    experiments.side_by_side(list(pairs), pretend, finish, jobs=2)
+    experiments.run_all(list(pairs), pretend, finish, jobs=2)
     return failed
 
 
@@ -57,7 +56,7 @@ def test_an_error_is_one_sentence():
 
 def test_a_terminal_without_arrows(tmp_path):
     """A path that Windows' cp1252 can't show is printed all the same."""
-    code = "import experiments as e; e.run_variant = lambda *a, **k: {}; e.run_script(e.main)"
+    code = "import experiments as e; e.run_all = lambda *a: None; e.run_script(e.main)"
     records = tmp_path / "\u2192\xb1" / "a.jsonl"  # an arrow and plus-minus
     arguments = ["analysis", "--records", records, "--device", "cpu"]
     result = subprocess.run(

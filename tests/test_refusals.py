@@ -1,19 +1,21 @@
-"""Folders that a run refuses, before it trains."""
+"""What a run refuses, before it trains."""
 
 from dataclasses import replace
 
 import pytest
-from tiny_runs import RECIPE, TAUGHT, one_teacher, stopped_after, train_tiny
+from tiny_runs import CPU, RECIPE, TAUGHT, one_teacher, stopped_after, tiny, train_tiny
 from torch import nn
+
+from utils.training import Run, train
 
 
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"seed": 1}, "seed = 0 and not 1"),
-        ({"recipe": replace(RECIPE, lr=0.01)}, r"recipe = {'lr': 0.02} and not {'lr': 0.01}"),
+        ({"seed": 1}, "with seed = 0 and not 1; choose another folder"),
+        ({"recipe": replace(RECIPE, lr=0.01, ema=0.0)}, "lr = 0.02 and not 0.01, ema = 0.9 and"),
         ({"network": nn.Sequential(nn.Flatten(), nn.Linear(3072, 3))}, "holds another network"),
-        ({"recipe": TAUGHT} | one_teacher(), "'temperature': 0.0, 'cycle': 0} and not"),
+        ({"recipe": TAUGHT} | one_teacher(), "temperature = 0.0 and not 2.0, cycle = 0 and not 2"),
     ],
 )
 def test_another_run_is_refused(images, tmp_path, changes, words):
@@ -34,19 +36,32 @@ def test_another_teacher_or_data_set_is_refused(images, tmp_path):
         train_tiny(replace(images, name="digits"), tmp_path, recipe=recipe, **one_teacher())
 
 
-def test_a_folder_that_is_a_file(images, tmp_path):
+def test_a_temperature_needs_a_teacher(images, tmp_path):
+    with pytest.raises(ValueError, match="this recipe needs a teacher: train one with: python"):
+        train_tiny(images, tmp_path / "new", recipe=TAUGHT)
+    with pytest.raises(ValueError, match="has no temperature, so a teacher is of no use to it"):
+        train_tiny(images, tmp_path / "new", teachers=[tiny(7)])
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_on_other_images_than_it_says(images, tmp_path):
+    run = Run(RECIPE, 0, "CIFAR-10", "pytest")
+    with pytest.raises(ValueError, match="one on CIFAR-10, but the images are noise"):
+        train(tiny(), images, images, run, tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize(
+    "folder, reason",
+    [("file", "File exists"), ("file/run", "Not a directory"), ("full", "No space left")],
+)
+def test_a_folder_that_cannot_be_written(images, tmp_path, monkeypatch, folder, reason):
     (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(OSError, match="file is a file, not a folder; choose another folder"):
-            train_tiny(images, path)
 
+    def full(**options):
+        raise OSError(28, "No space left on device")
 
-def test_a_folder_that_cannot_be_written(images, tmp_path, monkeypatch):
-    def read_only(**options):
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr("utils.training.checkpoint.tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("utils.training.checkpoint.tempfile.TemporaryFile", full)
     with stopped_after(0, AssertionError("trained")):
-        words = r"can't be written \(Read-only file system\); choose another folder"
+        words = rf"{folder} can't be .* as a folder \({reason}.*\); choose another folder"
         with pytest.raises(OSError, match=words):
-            train_tiny(images, tmp_path)
+            train_tiny(images, tmp_path / folder)

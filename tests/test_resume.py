@@ -1,7 +1,5 @@
 """Runs that are stopped and go on, bit for bit on the CPU."""
 
-import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -25,17 +23,25 @@ from tiny_runs import (
 )
 from torch import nn
 
-from utils.training import (
-    Learner,
-    load_checkpoint,
-)
+from utils.training import Learner, load_checkpoint
 
-ONE_BY_ONE = replace(RECIPE, on_device=False)
+
+def cut(images, folder, steps, **options):
+    """A run that Ctrl-C stops."""
+    with stopped_after(steps, KeyboardInterrupt()):
+        return train_tiny(images, folder, **options)
 
 
 @pytest.mark.parametrize("steps", [STEPS, STEPS + 2, 2 * STEPS + 1])
 @pytest.mark.parametrize(
-    "recipe", [RECIPE, replace(RECIPE, ema=0.0), replace(RECIPE, optimizer="sgd"), TAUGHT]
+    "recipe",
+    [
+        RECIPE,
+        replace(RECIPE, ema=0.0),
+        replace(RECIPE, optimizer="sgd"),
+        replace(RECIPE, on_device=False),
+        TAUGHT,
+    ],
 )
 def test_a_killed_run_ends_with_the_same_weights(images, tmp_path, steps, recipe):
     def options():
@@ -46,15 +52,6 @@ def test_a_killed_run_ends_with_the_same_weights(images, tmp_path, steps, recipe
         train_tiny(images, tmp_path / "killed", **options())
     resumed, continued = train_tiny(images, tmp_path / "killed", network=tiny(9), **options())
     assert same(whole, resumed) and figures(run) == figures(continued)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_killed_run_goes_on_with_workers(images, tmp_path, workers):
-    whole, _ = train_tiny(images, tmp_path / "whole", recipe=ONE_BY_ONE)
-    with stopped_after(STEPS + 1, RuntimeError("killed")), pytest.raises(RuntimeError):
-        train_tiny(images, tmp_path / "killed", recipe=ONE_BY_ONE)
-    resumed, _ = train_tiny(images, tmp_path / "killed", recipe=ONE_BY_ONE, num_workers=workers)
-    assert same(whole, resumed)
 
 
 def test_dropout_draws_anew_in_every_epoch(images, tmp_path):
@@ -77,8 +74,7 @@ def test_the_teachers_are_asked_anew_after_a_stop(images, tmp_path):
     options = {"recipe": TAUGHT, "described": []}
     whole, _ = train_tiny(images, tmp_path / "whole", teachers=teachers[:1], **options)
     assert teachers[0].asked == 2 * STEPS  # two epochs, then they repeat
-    with stopped_after(3 * STEPS, KeyboardInterrupt()):
-        train_tiny(images, tmp_path / "cut", teachers=teachers[1:2], **options)
+    cut(images, tmp_path / "cut", 3 * STEPS, teachers=teachers[1:2], **options)
     resumed, _ = train_tiny(images, tmp_path / "cut", teachers=teachers[2:], **options)
     assert teachers[2].asked == STEPS and same(whole, resumed)
 
@@ -110,8 +106,7 @@ def test_kill_minus_nine(images, tmp_path):
 
 def test_ctrl_c_keeps_the_last_whole_epoch_and_goes_on(images, tmp_path, capsys):
     whole, _ = train_tiny(images, tmp_path / "whole")
-    with stopped_after(STEPS + 2, KeyboardInterrupt()):
-        network, run = train_tiny(images, tmp_path / "run")
+    network, run = cut(images, tmp_path / "run", STEPS + 2)
     said = capsys.readouterr().out
     assert len(run.history) == 1 and "Stopped after 1 of 3 epochs. To go on, run the cell" in said
     kept = load_checkpoint(tmp_path / "run" / "last.pt")["network"]
@@ -121,25 +116,9 @@ def test_ctrl_c_keeps_the_last_whole_epoch_and_goes_on(images, tmp_path, capsys)
 
 
 def test_ctrl_c_before_the_first_epoch_is_over(images, tmp_path):
-    with stopped_after(2, KeyboardInterrupt()):
-        network, run = train_tiny(images, tmp_path)
+    network, run = cut(images, tmp_path, 2)
     assert run.history == run.calls == [] and not (tmp_path / "last.pt").exists()
     assert same(network, tiny())  # so that running the cell again starts where this one did
-
-
-def test_workers_that_ctrl_c_killed_are_started_anew(images, tmp_path):
-    whole, _ = train_tiny(images, tmp_path / "whole", recipe=ONE_BY_ONE)
-
-    def stop(row, epochs):
-        for child in multiprocessing.active_children():
-            os.kill(child.pid, signal.SIGINT)
-        raise KeyboardInterrupt
-
-    options = {"recipe": ONE_BY_ONE, "num_workers": 2}
-    _, run = train_tiny(images, tmp_path / "run", on_epoch=stop, **options)
-    assert len(run.history) == 1
-    network, run = train_tiny(images, tmp_path / "run", **options)
-    assert len(run.history) == 3 and same(network, whole)
 
 
 def test_a_finished_run_shows_its_history(images, tmp_path, monkeypatch):
@@ -147,13 +126,8 @@ def test_a_finished_run_shows_its_history(images, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.training.run.machine", lambda device: {"device": "another"})
     rows, before = [], (tmp_path / "last.pt").read_bytes()
     with stopped_after(0, AssertionError("trained again")):
-        shown, again = train_tiny(
-            images,
-            tmp_path,
-            network=tiny(5),
-            command="second",
-            on_epoch=lambda row, epochs: rows.append((row, epochs)),
-        )
+        options = {"command": "second", "on_epoch": lambda row, epochs: rows.append((row, epochs))}
+        shown, again = train_tiny(images, tmp_path, network=tiny(5), **options)
     assert rows == [(row, 3) for row in run.history] and again.history == run.history
     assert same(network, shown) and (tmp_path / "last.pt").read_bytes() == before
     # The second call had no part in the run.
@@ -161,13 +135,10 @@ def test_a_finished_run_shows_its_history(images, tmp_path, monkeypatch):
 
 
 def test_every_call_that_had_a_part_in_a_run_is_named(images, tmp_path):
-    with stopped_after(STEPS + 1, KeyboardInterrupt()):
-        train_tiny(images, tmp_path, command="first")
-    with stopped_after(1, KeyboardInterrupt()):  # finishes no epoch
-        _, run = train_tiny(images, tmp_path, command="second")
+    cut(images, tmp_path, STEPS + 1, command="first")
+    _, run = cut(images, tmp_path, 1, command="second")  # finishes no epoch
     assert [call["command"] for call in run.calls] == ["first"]
-    with stopped_after(STEPS + 1, KeyboardInterrupt()):
-        train_tiny(images, tmp_path, command="first")  # again: one entry is enough
+    cut(images, tmp_path, STEPS + 1, command="first")  # again: one entry is enough
     _, run = train_tiny(images, tmp_path, command="third")
     assert [call["command"] for call in run.calls] == ["first", "third"]
     saved = load_checkpoint(tmp_path / "last.pt")["run"]
@@ -181,8 +152,7 @@ def test_a_loss_that_is_not_finite(images, tmp_path):
         loss, logits = real(self, *args)
         return loss * float("nan"), logits
 
-    with stopped_after(STEPS + 1, KeyboardInterrupt()):
-        train_tiny(images, tmp_path / "kept")
+    cut(images, tmp_path / "kept", STEPS + 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "step", explode)
         words = r"the loss is nan in epoch 2, .* rate of 0\.0\d+ \(peak 0\.02\); start again with"

@@ -4,7 +4,7 @@ from .augment import CIFAR10_MEAN, CIFAR10_STD, CUTOUT_SIDE, MEAN_PIXEL, A, make
 from .batch_augment import BatchAugment
 from .download import DownloadError
 from .images import ImageSet, load_cifar10, load_digits, load_images, normalize, split
-from .loaders import DeviceLoader, Loader, make_loaders
+from .loaders import DeviceLoader, Loader
 
 __all__ = [
     "A",
@@ -21,7 +21,6 @@ __all__ = [
     "load_digits",
     "load_images",
     "make_augmentation",
-    "make_loaders",
     "normalize",
     "split",
 ]

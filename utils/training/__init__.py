@@ -1,10 +1,10 @@
 """Recipes, the optimizer, one epoch, a whole run, its checkpoints and the device it runs on."""
 
-from .checkpoint import load_checkpoint, make_folder, save_checkpoint, ship
+from .checkpoint import load_checkpoint, make_folder, save_checkpoint
 from .description import Run
 from .device import amp_dtype, get_device, machine, memory_format
 from .distillation import TaughtLoader, distillation_loss
-from .engine import Learner, Mirrored, evaluate, predict, train_epoch
+from .engine import Learner, evaluate, predict, train_epoch
 from .optimizer import Muon, make_optimizer, orthogonalize
 from .recipes import RECIPES, Recipe, get_recipe
 from .run import print_row, train
@@ -14,7 +14,6 @@ __all__ = [
     "RECIPES",
     "STUDIES",
     "Learner",
-    "Mirrored",
     "Muon",
     "Recipe",
     "Run",
@@ -34,7 +33,6 @@ __all__ = [
     "predict",
     "print_row",
     "save_checkpoint",
-    "ship",
     "train",
     "train_epoch",
 ]

@@ -1,20 +1,16 @@
-"""Checkpoints, and the weights that ship with the repository."""
+"""Checkpoints, written so that a crash never leaves half a file."""
 
 import contextlib
-import hashlib
 import io
-import json
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from ..data import CIFAR10_MEAN, CIFAR10_STD
 from .description import Run
 
-__all__ = ["load_checkpoint", "make_folder", "save_checkpoint", "ship"]
+__all__ = ["load_checkpoint", "make_folder", "save_checkpoint"]
 
 
 def make_folder(path: Path | str) -> Path:
@@ -26,12 +22,9 @@ def make_folder(path: Path | str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
-    except (FileExistsError, NotADirectoryError) as error:
-        file = next(part for part in (path, *path.parents) if part.exists())
-        raise OSError(f"{file} is a file, not a folder; choose another folder") from error
     except OSError as error:
         raise OSError(
-            f"the folder {path} can't be written ({error.strerror}); choose another folder"
+            f"{path} can't be made or written as a folder ({error.strerror}); choose another folder"
         ) from error
     return path
 
@@ -43,17 +36,12 @@ def save_checkpoint(path: Path, state: dict) -> None:
     Raises OSError if the folder can't be written or the disk is full; the old file is then as it
     was.
     """
-    data = io.BytesIO()
+    data, part = io.BytesIO(), path.with_name(path.name + ".part")
     torch.save(state, data)
-    _replace(path, data.getvalue())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(data)
+            file.write(data.getvalue())
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -82,50 +70,3 @@ def load_checkpoint(path: Path) -> dict:
             f"{path} is truncated or not a checkpoint of this repository; "
             "delete it, and the run starts again"
         ) from error
-
-
-def ship(
-    run_dir: Path,
-    name: str,
-    folder: Path,
-    *,
-    classes: Sequence[str],
-    parameters: int,
-    **figures: float,
-) -> dict:
-    """Turn a finished run's last epoch into `folder`/NAME.pt and its card NAME.json.
-
-    Returns the card: the run's description with the figures given and what a user needs, such as
-    the images' mean and deviation (fractions 0–1) and the class names.
-    Raises ValueError for a run that is not finished, of a network with flags, or not made with all
-    of CIFAR-10.
-    """
-    state = load_checkpoint(run_dir / "last.pt")
-    run = Run(**state["run"])
-    on_all = run.dataset == "CIFAR-10" and run.recipe.images == 50_000
-    if not run.finished or not on_all or run.flags:
-        raise ValueError(
-            f"{run_dir} does not ship: it has to be a finished run on all of CIFAR-10 without "
-            f"flags, and it is one of {len(run.history)} of {run.recipe.epochs} epochs, "
-            f"{run.recipe.images} images of {run.dataset}, flags {run.flags}"
-        )
-    data = io.BytesIO()
-    torch.save(state["network"], data)
-    weights = data.getvalue()
-    card = {
-        "name": name,
-        "test_accuracy": run.history[-1]["test_acc"],
-        "test_images": 10_000,
-        **figures,
-        "parameters": parameters,
-        "classes": list(classes),
-        "mean": list(CIFAR10_MEAN),
-        "std": list(CIFAR10_STD),
-        "epochs": len(run.history),
-        "wall_time_s": round(run.seconds),
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        **run.to_dict(),
-    }
-    _replace(folder / f"{name}.pt", weights)
-    _replace(folder / f"{name}.json", (json.dumps(card, indent=1) + "\n").encode())
-    return card

@@ -1,5 +1,6 @@
 """What describes a training run."""
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePath
 
@@ -9,6 +10,8 @@ from .recipes import Recipe
 
 __all__ = ["Run"]
 
+SETTINGS = ("seed", "dataset", "flags", "teachers")  # that decide a result, beside the recipe
+
 
 @dataclass
 class Run:
@@ -17,7 +20,7 @@ class Run:
     `flags` are those of the network's class. `teachers` describe the networks that taught it,
     `calls` the command and the machine of each program call that had a part in it. `history` has
     one row for each epoch: losses in nats, accuracies as fractions 0–1.
-    Raises ValueError for a value that a file can't hold as plain text or number.
+    Values become what JSON can hold, tuples are lists then; ValueError for one that can't.
     """
 
     recipe: Recipe
@@ -33,7 +36,8 @@ class Run:
         if isinstance(self.recipe, dict):
             self.recipe = Recipe(**self.recipe)
         for entry in fields(self)[1:]:
-            setattr(self, entry.name, _plain(getattr(self, entry.name), entry.name))
+            plain = json.loads(json.dumps(getattr(self, entry.name), default=_plain))
+            setattr(self, entry.name, plain)
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             raise ValueError(
                 f"a run's seed is a whole number from 0 to 2**32 - 1, not {self.seed!r}"
@@ -44,16 +48,13 @@ class Run:
         return asdict(self)
 
     def difference(self, other: "Run") -> str:
-        """In which setting the other run differs, in words; "" if both are the same run."""
-        for name in ("recipe", "seed", "dataset", "flags", "teachers"):
-            ours, theirs = getattr(self, name), getattr(other, name)
-            if name == "recipe":  # only the settings that differ
-                ours, theirs = asdict(ours), asdict(theirs)
-                changed = [key for key in ours if ours[key] != theirs[key]]
-                ours, theirs = ({key: one[key] for key in changed} for one in (ours, theirs))
-            if ours != theirs:
-                return f"{name} = {ours} and not {theirs}"
-        return ""
+        """The settings in which the other run differs, in words; "" if both are the same run."""
+        ours, theirs = (
+            asdict(run.recipe) | {name: getattr(run, name) for name in SETTINGS}
+            for run in (self, other)
+        )
+        changed = [name for name in ours if ours[name] != theirs[name]]
+        return ", ".join(f"{name} = {ours[name]} and not {theirs[name]}" for name in changed)
 
     @property
     def seconds(self) -> float:
@@ -65,19 +66,13 @@ class Run:
         return len(self.history) >= self.recipe.epochs
 
 
-def _plain(value, name: str):
+def _plain(value: object) -> int | float | str | bool:
     """NumPy's numbers as Python's, paths as text; ValueError for what has no plain form."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry, f"{name}[{key!r}]") for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry, name) for entry in value]
     if isinstance(value, np.generic):
-        value = value.item()
+        return value.item()
     if isinstance(value, PurePath):
         return str(value)
-    if value is None or type(value) in (bool, int, float, str):
-        return value
     raise ValueError(
-        f"a run's {name} is a number, text or a list of such, "
-        f"not {value!r} ({type(value).__name__})"
+        "a run is described by numbers, text and lists of such, "
+        f"not by {value!r} ({type(value).__name__})"
     )

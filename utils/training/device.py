@@ -10,28 +10,22 @@ import torch
 __all__ = ["StepGraph", "amp_dtype", "get_device", "machine", "memory_format"]
 
 
-def get_device(name="auto") -> torch.device:
+def get_device(name: str = "auto") -> torch.device:
     """cuda, else Apple's mps, else cpu; or the one that is named.
 
     Raises ValueError if that one is not there.
     """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return torch.device(next(kind for kind, available in there.items() if available))
+    there = ["cuda"] if torch.cuda.is_available() else []
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    there.append("cpu")
+    name = there[0] if name == "auto" else name
     try:
-        if there.get(str(name).split(":")[0], False):
-            torch.empty(0, device=name)
-            return torch.device(name)
-    except (RuntimeError, AssertionError):  # such as cuda:9
-        pass
-    raise ValueError(
-        f"there is no device {str(name)!r} here; choose one of: auto, "
-        f"{', '.join(kind for kind, available in there.items() if available)}"
-    )
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:  # such as cuda:9
+        raise ValueError(
+            f"there is no device {name!r} here; choose one of: auto, {', '.join(there)}"
+        ) from error
 
 
 def amp_dtype(device: torch.device) -> torch.dtype | None:

@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..data import DeviceLoader
+from .device import amp_dtype
+
 __all__ = ["TaughtLoader", "distillation_loss"]
 
 
@@ -19,16 +22,11 @@ class TaughtLoader:
     """
 
     def __init__(
-        self,
-        loader,
-        teachers: list[nn.Module],
-        temperature: float,
-        cycle: int,
-        dtype: torch.dtype | None = None,
+        self, loader: DeviceLoader, teachers: list[nn.Module], temperature: float, cycle: int
     ):
-        self.loader, self.teachers, self.dtype = loader, teachers, dtype
+        self.loader, self.teachers = loader, teachers
         self.temperature, self.cycle = temperature, cycle
-        self.data, self.epoch, self.answers = loader.data, 0, {}
+        self.epoch, self.answers = 0, {}
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch % self.cycle if self.cycle else epoch
@@ -46,7 +44,8 @@ class TaughtLoader:
 
     @torch.no_grad()
     def _ask(self, images: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(images.device.type, self.dtype, enabled=self.dtype is not None):
+        dtype = amp_dtype(images.device)
+        with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
             logits = torch.stack([teacher(images).float() for teacher in self.teachers]).mean(0)
         return (logits / self.temperature).log_softmax(1).half()
 

@@ -12,7 +12,7 @@ from .device import StepGraph, amp_dtype, memory_format
 from .optimizer import make_optimizer
 from .recipes import Recipe
 
-__all__ = ["Learner", "Mirrored", "evaluate", "predict", "train_epoch"]
+__all__ = ["Learner", "evaluate", "predict", "train_epoch"]
 
 # Fraction of all steps in which the rate climbs from a tenth of its peak; then straight down to
 # nothing.
@@ -154,21 +154,6 @@ def predict(network: nn.Module, loader: Iterable) -> tuple[torch.Tensor, torch.T
     network.eval()
     batches = [(network(images).softmax(1).cpu(), labels.cpu()) for images, labels in loader]
     return tuple(torch.cat(part) for part in zip(*batches, strict=True))
-
-
-class Mirrored(nn.Module):
-    """A network's class probabilities, averaged over an image and its mirror image.
-
-    Returns log-probabilities (N, num_classes). Test-time augmentation: a figure of its own beside
-    the headline.
-    """
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return ((self.network(x).softmax(1) + self.network(x.flip(3)).softmax(1)) / 2).log()
 
 
 def _totals(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -10,14 +10,17 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ..data import ImageSet, make_loaders
+from ..data import BatchAugment, DeviceLoader, ImageSet, Loader, make_augmentation, split
 from .checkpoint import load_checkpoint, make_folder, save_checkpoint
 from .description import Run
-from .device import amp_dtype, machine
+from .device import machine
 from .distillation import TaughtLoader, distillation_loss
 from .engine import Learner, evaluate, train_epoch
+from .recipes import Recipe
 
 __all__ = ["print_row", "train"]
+
+EVAL_BATCH = 500  # a batch for evaluation; it divides the 5,000 validation and 10,000 test images
 
 
 def train(
@@ -29,7 +32,6 @@ def train(
     *,
     device: torch.device,
     teachers: Sequence[nn.Module] = (),
-    num_workers: int = 0,
     on_epoch: Callable[[dict, int], None] = lambda row, epochs: None,
     progress: bool = False,
 ) -> list[dict]:
@@ -47,7 +49,8 @@ def train(
     """
     _check(run, train_set, teachers)
     run_dir, initial = make_folder(run_dir), copy.deepcopy(network.state_dict())
-    loaders, criterion = _parts(train_set, test_set, run, device, teachers, num_workers)
+    loaders = _make_loaders(train_set, test_set, run, device)
+    loaders["train"], criterion = _teach(loaders["train"], teachers, run.recipe, device)
     steps = run.recipe.epochs * len(loaders["train"])
     learner = Learner(network, run.recipe, device, steps)
     _go_back(run_dir / "last.pt", learner, run, initial)
@@ -85,36 +88,31 @@ def _check(run: Run, train_set: ImageSet, teachers: Sequence[nn.Module]) -> None
         raise ValueError("this recipe has no temperature, so a teacher is of no use to it")
 
 
-def _parts(
-    train_set: ImageSet,
-    test_set: ImageSet,
-    run: Run,
-    device: torch.device,
-    teachers: Sequence[nn.Module],
-    num_workers: int,
-) -> tuple[dict, Callable]:
-    """The loaders by name and the criterion, as the recipe says."""
+def _make_loaders(
+    train_set: ImageSet, test_set: ImageSet, run: Run, device: torch.device
+) -> dict[str, DeviceLoader]:
+    """The loaders by name, as the recipe says; no "val" where it wants no validation images."""
     recipe = run.recipe
-    loaders = make_loaders(
-        train_set.take(slice(recipe.images)),
-        test_set,
-        batch_size=recipe.batch_size,
-        val_images=recipe.val_images,
-        augmentation=recipe.augmentation,
-        on_device=recipe.on_device,
-        device=device,
-        seed=run.seed,
-        num_workers=num_workers,
-    )
-    loaders = dict(zip(("train", "val", "test"), loaders, strict=True))
+    train_set, val_set = split(train_set.take(slice(recipe.images)), recipe.val_images)
+    kind, make = (DeviceLoader, BatchAugment) if recipe.on_device else (Loader, make_augmentation)
+    options = {"augmentation": make(**recipe.augmentation), "seed": run.seed}
+    loaders = {"train": kind(train_set, recipe.batch_size, device, **options)}
+    for name, data in (("val", val_set), ("test", test_set)):
+        if len(data):
+            loaders[name] = DeviceLoader(data, EVAL_BATCH, device)
+    return loaders
+
+
+def _teach(
+    loader: DeviceLoader, teachers: Sequence[nn.Module], recipe: Recipe, device: torch.device
+) -> tuple[DeviceLoader | TaughtLoader, Callable]:
+    """The training batches and the criterion, with the teachers' answers where there are any."""
     if not teachers:
-        return loaders, nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        return loader, nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     for teacher in teachers:
         teacher.to(device).eval()
-    taught = TaughtLoader(
-        loaders["train"], list(teachers), recipe.temperature, recipe.cycle, amp_dtype(device)
-    )
-    return loaders | {"train": taught}, partial(distillation_loss, temperature=recipe.temperature)
+    taught = TaughtLoader(loader, list(teachers), recipe.temperature, recipe.cycle)
+    return taught, partial(distillation_loss, temperature=recipe.temperature)
 
 
 def _epoch(loaders: dict, criterion: Callable, learner: Learner, run: Run, progress: bool) -> None:
@@ -133,7 +131,7 @@ def _epoch(loaders: dict, criterion: Callable, learner: Learner, run: Run, progr
             f"of {lr:.3g} (peak {recipe.lr:g}); start again with a lower one"
         )
     for name in ("val", "test"):
-        if loaders[name]:
+        if name in loaders:
             row |= _figures(name, evaluate(learner.network, loaders[name]))
     run.history.append(row | {"seconds": perf_counter() - start})
 
