@@ -4,7 +4,7 @@
 The first row is an epoch the way tutorials write it; each further row changes one thing. Noise
 takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured
 in several rounds and its fastest round counts: what else the machine does can only slow a row down.
-How long 85 % takes: ``python train.py --recipe fast`` prints the seconds of its epochs.
+How long 85 % takes is what ``python train.py --recipe fast`` shows; `make bench` runs both.
 """
 
 import argparse
