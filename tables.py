@@ -21,10 +21,8 @@ from utils.report import (
     check_plan,
     judge,
     markdown_table,
-    published_table,
     read_plan,
     read_records,
-    rules_table,
     runs_table,
     stage_table,
     stages_table,
@@ -35,6 +33,7 @@ __all__ = ["TABLES", "fill", "main", "read_study", "rules", "shipped", "study_ta
 
 ROOT = Path(__file__).parent
 PAGES = (ROOT / "README.md", ROOT / "Assignments" / "S7" / "README.md")
+MARKS = {True: "pass", False: "FAIL", None: "–"}
 # fmt: off
 HEADS = {
     "results": ("recipe", "parameters:", "epochs:", "seeds:", "test accuracy (%):",
@@ -82,8 +81,8 @@ def verdicts(records: list[dict]) -> str:
     families = (plan.claims, plan.controls)
     results = [result for family in families for result in judge(family, records, plan.confidence)]
     kept, sentence = check_plan(plan, records)
-    if not any(result.differences for result in results):
-        return f"{sentence[0].upper()}{sentence[1:]}"
+    if not records:
+        return sentence.capitalize()
     rows = [(result.claim.sentence, result.verdict, result.why) for result in results]
     note = f"{'Final' if kept else 'Provisional'}: {sentence}"
     return markdown_table(("sentence", "verdict", "measured"), rows, note)
@@ -108,15 +107,29 @@ def rules() -> str:
     network, card = shipped("s7")
     recipe = Recipe(**card["recipe"]) if card else get_recipe("s7")
     augmentation = make_augmentation(**recipe.augmentation)
-    return rules_table(spec_sheet(network, augmentation, accuracy=card.get("test_accuracy")))
+    rows = []
+    for rule in spec_sheet(network, augmentation, accuracy=card.get("test_accuracy")):
+        name, verdict = f"{rule.number} {rule.rule}", MARKS[rule.passed]
+        rows.append((name, rule.required, rule.measured or "in the notebook", verdict))
+    return markdown_table(("rule", "required", "measured", "verdict"), rows)
+
+
+def published() -> str:
+    """What others published, by accuracy, each name with a link to its source."""
+    points = json.loads((FOLDER / "published.json").read_text(encoding="utf-8"))
+    rows = []
+    for point in sorted(points, key=lambda point: point["test_accuracy"]):
+        sizes = f"{point['parameters']:,}", f"{point['test_accuracy']:.2f}"
+        solves = "yes" if point["assignment"] else "no"
+        rows.append((f"[{point['name']}]({point['source']})", *sizes, solves, point["note"]))
+    head = ("published by others", "parameters:", "test accuracy (%):", "this assignment", "how")
+    return markdown_table(head, rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
     **{study: lambda study=study: study_table(study, _read(study)) for study in STUDIES},
     "verdicts": lambda: verdicts(_read("analysis")),
-    "published": lambda: published_table(
-        json.loads((FOLDER / "published.json").read_text("utf-8"))
-    ),
+    "published": published,
     "rules": rules,
     "stages": lambda: stages_table(stage_table(create_model("s7"))),
     "stages_dilated": lambda: stages_table(stage_table(create_model("s7_dilated"))),
@@ -129,7 +142,7 @@ def fill(page: str, tables: dict[str, Callable[[], str]]) -> tuple[str, list[str
     Raises ValueError for a name without a table, and for a marker without its partner.
     """
     # The text between two markers holds no third one.
-    places = re.compile(r"(<!-- table (.*?) -->)((?:(?!<!-- ).)*)(<!-- end \2 -->)", re.DOTALL)
+    places = re.compile(r"(<!-- table (\w+) -->)((?:(?!<!-- ).)*)(<!-- end \2 -->)", re.DOTALL)
     stale = []
 
     def make_anew(place: re.Match) -> str:
@@ -157,14 +170,13 @@ def main(arguments: list[str] | None = None) -> None:
             page, stale = fill(path.read_text(encoding="utf-8"), TABLES)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-        if stale and check:
-            wrong.append(f"{name}: {', '.join(stale)}")
-        elif stale:
+        if not check:
             path.write_text(page, encoding="utf-8")
-        done = "out of date" if check else "written"
-        print(f"{name}: {', '.join(stale)} {done}" if stale else f"{name}: up to date")
+        words = f"{name}: {', '.join(stale)} {'out of date' if check else 'written'}"
+        print(words if stale else f"{name}: up to date")
+        wrong += [words] if stale and check else []
     if wrong:
-        raise ValueError(f"{'; '.join(wrong)} out of date; run: python tables.py")
+        raise ValueError(f"{'; '.join(wrong)}; run: python tables.py")
 
 
 if __name__ == "__main__":

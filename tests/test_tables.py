@@ -12,15 +12,11 @@ from models import create_model
 from utils.report import (
     judge,
     markdown_table,
-    published_table,
     read_plan,
     stage_table,
     stages_table,
 )
 from utils.training import get_recipe
-
-NAMES = ["results", "trials", "analysis", "verdicts", "published", "rules", "stages",
-         "stages_dilated"]  # fmt: skip
 
 
 def cells(table: str) -> list[dict]:
@@ -115,7 +111,7 @@ def test_verdicts_without_runs_are_one_sentence():
 
 def test_published_names_its_sources():
     points = json.loads((FOLDER / "published.json").read_text(encoding="utf-8"))
-    table = published_table(points)
+    table = tables.published()
     accuracies = [float(row["test accuracy (%)"]) for row in cells(table)]
     assert accuracies == sorted(accuracies) and len(accuracies) == len(points)
     for point in points:
@@ -222,10 +218,6 @@ def test_a_wrong_marker_names_its_page_and_leaves_it(page):
 
 def test_the_committed_pages_are_up_to_date():
     tables.main(["--check"])
-
-
-def test_every_table_has_its_name():
-    assert list(tables.TABLES) == NAMES
 
 
 def test_a_record_of_another_network_is_left_out(tmp_path):

@@ -13,7 +13,7 @@ from .plot_study import (
 )
 from .records import accuracies, add_record, describe, read_records
 from .summary import layer_table, stage_table
-from .tables import markdown_table, published_table, rules_table, runs_table, stages_table
+from .tables import markdown_table, runs_table, stages_table
 
 __all__ = [
     "accuracies",
@@ -36,10 +36,8 @@ __all__ = [
     "plot_masks",
     "plot_sizes",
     "plot_time",
-    "published_table",
     "read_plan",
     "read_records",
-    "rules_table",
     "runs_table",
     "save_curves",
     "stage_table",

@@ -68,27 +68,20 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A claim with its differences in points by seed.
-
-    `confidence` is their interval's, after Holm's correction.
-    """
+    """What the runs say about a claim."""
 
     claim: Claim
-    differences: dict[int, float]
-    confidence: float
-
-    @property
-    def values(self) -> list[float]:
-        return list(self.differences.values())
+    differences: list[float]  # points, one for each seed
+    confidence: float  # of their interval, after Holm's correction
 
     @property
     def interval(self) -> tuple[float, float]:
-        return student_interval(self.values, self.confidence)
+        return student_interval(self.differences, self.confidence)
 
     @property
     def verdict(self) -> str:
         """ "holds", "does not hold", or "not decided" and what would decide it."""
-        values, verdict = self.values, self.claim.verdict(self.interval)
+        values, verdict = self.differences, self.claim.verdict(self.interval)
         if len(values) < 2:
             return f"{verdict}: {'one seed has no interval' if values else 'no runs yet'}"
         if verdict != "not decided":
@@ -100,7 +93,7 @@ class Result:
     @property
     def why(self) -> str:
         """What was measured, in one line."""
-        name, values, margin = self.claim.difference, self.values, self.claim.margin
+        name, values, margin = self.claim.difference, self.differences, self.claim.margin
         if len(values) < 2:
             return f"{name}: " + (f"{signed(values[0])} points" if values else "no seed has both")
         low, high = map(signed, self.interval)
@@ -110,11 +103,9 @@ class Result:
             f"{high}, {len(values)} seeds; true if {place}"
         )
         bootstrap = bootstrap_interval(values, self.confidence)
-        if np.isnan(bootstrap[0]):
-            return words
         check = self.claim.verdict(bootstrap)
-        agrees = self.claim.verdict(self.interval) == check
-        return f"{words}; the bootstrap {'agrees' if agrees else f'says “{check}”'}"
+        agrees = "agrees" if self.verdict.startswith(check) else f"says “{check}”"
+        return words if np.isnan(bootstrap[0]) else f"{words}; the bootstrap {agrees}"
 
 
 def signed(points: float) -> str:
@@ -142,11 +133,12 @@ def judge(claims: list[Claim], records: list[dict], confidence: float = 0.95) ->
     does not hold if all of it lies where the claim is false: one-sided tests at Holm's level. A
     claim without runs counts in the family.
     """
-    found = [(claim, paired(records, claim)) for claim in claims]
-    p_values = [smallest_p(list(gaps.values()), *claim.limits) for claim, gaps in found]
+    found = [(claim, list(paired(records, claim).values())) for claim in claims]
+    p_values = [smallest_p(gaps, *claim.limits) for claim, gaps in found]
+    levels = holm_levels(p_values, 1 - confidence)
     return [
         Result(claim=claim, differences=gaps, confidence=1 - 2 * level)
-        for (claim, gaps), level in zip(found, holm_levels(p_values, 1 - confidence), strict=True)
+        for (claim, gaps), level in zip(found, levels, strict=True)
     ]
 
 
@@ -160,12 +152,10 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
     def command(seeds) -> str:
         return f"python experiments.py {plan.study} --seeds {' '.join(map(str, seeds))}"
 
-    pilot, found = plan.pilot_seeds, {}
-    for claim in plan.claims + plan.controls:
-        found[claim] = paired(records, claim)
-    if not any(found.values()):
-        missing = "no claim has runs of both its variants" if records else "no runs"
-        return False, f"{missing} yet: {command(pilot)}"
+    pilot = plan.pilot_seeds
+    found = {claim: paired(records, claim) for claim in plan.claims + plan.controls}
+    if not records:
+        return False, f"no runs yet: {command(pilot)}"
     for claim, gaps in found.items():
         if missing := [seed for seed in pilot if seed not in gaps]:
             return False, f"{claim.difference} lacks a seed of the pilot: {command(missing)}"

@@ -30,14 +30,14 @@ def plot_differences(results: list[Result]) -> Figure:
     Where the claim is true is shaded. A claim without runs has an empty row.
     """
     fig, ((ax,),) = new_figure(9.5, 0.62 * len(results) + 1.2)
-    shown = [x for one in results for x in (*one.values, *one.interval, *one.claim.limits)]
+    shown = [x for one in results for x in (*one.differences, *one.interval, *one.claim.limits)]
     ends = [0, *filter(np.isfinite, shown)]
     room = 0.08 * (max(ends) - min(ends)) or 1
     low, high = min(ends) - room, max(ends) + room
     for row, result in enumerate(results):
         least, most = np.clip(result.claim.limits, low, high)
         ax.barh(row, most - least, 0.72, least, color=GREEN, alpha=0.16, linewidth=0)
-        values, words = result.values, result.verdict.replace(": ", ":\n")
+        values, words = result.differences, result.verdict.replace(": ", ":\n")
         ax.plot(values, [row + 0.2] * len(values), "o", color="0.35", markersize=4, alpha=0.7)
         if values:
             mean = np.mean(values)

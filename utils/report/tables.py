@@ -1,18 +1,15 @@
-"""The tables of the pages and notebooks as Markdown, made from records, rules and stages."""
+"""The tables of the pages and notebooks as Markdown, made from records and stages."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..grading import Rule
 from .claims import signed
 from .records import accuracies, describe, epochs_of
 from .summary import Stage
 
-__all__ = ["markdown_table", "published_table", "rules_table", "runs_table", "stages_table"]
-
-MARKS = {True: "pass", False: "FAIL", None: "–"}
+__all__ = ["markdown_table", "runs_table", "stages_table"]
 
 
 def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str = "") -> str:
@@ -28,9 +25,7 @@ def _machines(runs: list[dict]) -> str:
     """Device, precision, torch and runs at once: of all calls that had a part in the runs."""
     words = {}  # in place of a set: it keeps the order
     for run in runs:
-        jobs = re.search(
-            r"--jobs[ =](\d+)", run["command"]
-        )  # they share the device: each is slower
+        jobs = re.search(r"--jobs[ =](\d+)", run["command"])  # they share the device
         at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
         for machine in (call["machine"] for call in run["calls"]):
             torch = machine["torch"].split("+")[0]
@@ -65,47 +60,14 @@ def runs_table(
     validation accuracy over the first of `names`. With it, the best stands first.
     """
     runs = {name: [record for record in records if record["variant"] == name] for name in names}
-    first = next(iter(runs.values()))
-    columns = COLUMNS | {
-        "points:": lambda own: signed(_validation(own) - _validation(first)) if first else ""
-    }
-    runs = {name: own for name, own in runs.items() if own}
-    found = list(runs)
+    first, *_ = runs.values()
+    points = {"points:": lambda own: signed(_validation(own) - _validation(first)) if first else ""}
+    columns = COLUMNS | points
+    found = [name for name in runs if runs[name]]
     if "points:" in head:
         found.sort(key=lambda name: -_validation(runs[name]))
     rows = [(name, *(columns[column](runs[name]) for column in head[1:])) for name in found]
     return markdown_table(head, rows, note) if rows else ""
-
-
-def published_table(points: list[dict]) -> str:
-    """What others published, by accuracy, each name with a link to its source."""
-    rows = [
-        (
-            f"[{point['name']}]({point['source']})",
-            f"{point['parameters']:,}",
-            f"{point['test_accuracy']:.2f}",
-            "yes" if point["assignment"] else "no",
-            point["note"],
-        )
-        for point in sorted(points, key=lambda point: point["test_accuracy"])
-    ]
-    head = ("published by others", "parameters:", "test accuracy (%):", "this assignment", "how")
-    return markdown_table(head, rows)
-
-
-def rules_table(sheet: list[Rule]) -> str:
-    """The assignment's rules and what was measured."""
-    head = ("rule", "required", "measured", "verdict")
-    rows = [
-        (
-            f"{rule.number} {rule.rule}",
-            rule.required,
-            rule.measured or "in the notebook",
-            MARKS[rule.passed],
-        )
-        for rule in sheet
-    ]
-    return markdown_table(head, rows)
 
 
 def stages_table(stages: list[Stage]) -> str:
