@@ -24,7 +24,6 @@ from utils.report import (
     read_plan,
     read_records,
     runs_table,
-    stage_table,
     stages_table,
 )
 from utils.training import Recipe, get_recipe
@@ -131,8 +130,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "verdicts": lambda: verdicts(_read("analysis")),
     "published": published,
     "rules": rules,
-    "stages": lambda: stages_table(stage_table(create_model("s7"))),
-    "stages_dilated": lambda: stages_table(stage_table(create_model("s7_dilated"))),
+    "stages": lambda: stages_table(create_model("s7")),
+    "stages_dilated": lambda: stages_table(create_model("s7_dilated")),
 }
 
 

@@ -19,7 +19,7 @@ def test_stage_table_adds_up(name):
     rows = stage_table(network)
     assert rows[-1].name == "O" and rows[-1].receptive_field is None
     assert sum(row.parameters for row in rows) == total(network)
-    assert f"| total |  | {total(network):,} |" in stages_table(rows)
+    assert f"| total |  | {total(network):,} |" in stages_table(network)
 
 
 def test_what_a_row_says():
@@ -44,7 +44,7 @@ def test_parameters_that_never_run_have_a_row():
     rows = stage_table(network)
     assert rows[-1].name == "never run" and rows[-1].parameters == 30 + 16  # and the batch norm
     assert sum(row.parameters for row in rows) == total(network)
-    assert "| never run |  | 46 | 0.00 M |  |" in stages_table(rows)
+    assert "| never run |  | 46 | 0.00 M |  |" in stages_table(network)
 
 
 def test_a_layer_used_twice_counts_once():

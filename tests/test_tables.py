@@ -123,7 +123,7 @@ def test_rules_and_stages_of_the_network():
     assert {row["rule"]: row["verdict"] for row in rows}["3 receptive field"] == "pass"
     assert "FAIL" not in {row["verdict"] for row in rows} and len(rows) == 14
     stages = stage_table(create_model("s7"))
-    *blocks, total = cells(stages_table(stages))
+    *blocks, total = cells(stages_table(create_model("s7")))
     assert [row["stage"] for row in blocks] == ["C1", "C2", "C3", "C4", "O"]
     assert total["parameters"] == f"{sum(row.parameters for row in stages):,}"
     assert blocks[-1]["receptive field"] == "whole image"

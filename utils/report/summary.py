@@ -48,7 +48,7 @@ def layer_table(network: nn.Module) -> str:
             torchsummary.summary(_copy(network), (3, 32, 32), device="cpu")
     except (AttributeError, TypeError) as error:
         raise ValueError(
-            "torchsummary cannot read this network, stages_table(stage_table(network)) can"
+            "torchsummary cannot read this network, stages_table(network) can"
         ) from error
     total = sum(parameter.numel() for parameter in network.parameters())
     if f"Total params: {total:,}\n" not in text.getvalue():

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from torch import nn
 
 from .claims import signed
 from .records import accuracies, describe, epochs_of
-from .summary import Stage
+from .summary import Stage, stage_table
 
 __all__ = ["markdown_table", "runs_table", "stages_table"]
 
@@ -70,8 +71,9 @@ def runs_table(
     return markdown_table(head, rows, note) if rows else ""
 
 
-def stages_table(stages: list[Stage]) -> str:
-    """A network's blocks, with a row of totals."""
+def stages_table(network: nn.Module) -> str:
+    """A network's blocks, as `stage_table` finds them, with a row of totals."""
+    stages = stage_table(network)
     parameters = sum(stage.parameters for stage in stages)
     multiply_adds = sum(stage.multiply_adds for stage in stages)
     rows = [
