@@ -18,27 +18,31 @@ from models import create_model, list_models, model_card
 from utils.data import make_augmentation
 from utils.grading import spec_sheet
 from utils.report import (
-    Table,
     check_plan,
     judge,
-    published_table,
+    markdown_table,
     read_plan,
     read_records,
-    results_table,
-    rules_table,
-    stage_table,
+    runs_table,
     stages_table,
-    trials_table,
-    variants_table,
-    verdicts_table,
 )
-from utils.training import get_recipe
+from utils.training import Recipe, get_recipe
 
-__all__ = ["TABLES", "fill", "main", "read_study", "rules", "shipped", "verdicts"]
+__all__ = ["TABLES", "fill", "main", "read_study", "rules", "shipped", "study_table", "verdicts"]
 
 ROOT = Path(__file__).parent
 PAGES = (ROOT / "README.md", ROOT / "Assignments" / "S7" / "README.md")
-MARKER = re.compile(r"<!-- *(table|end) +(.*?) *-->")
+MARKS = {True: "pass", False: "FAIL", None: "–"}
+# fmt: off
+HEADS = {
+    "results": ("recipe", "parameters:", "epochs:", "seeds:", "test accuracy (%):",
+                "seconds a run:", "device and version"),
+    "trials": ("trial", "parameters:", "multiply-adds:", "validation accuracy (%):", "points:",
+               "seeds:"),
+    "analysis": ("variant", "parameters:", "multiply-adds:", "receptive field:",
+                 "test accuracy (%):", "seeds:"),
+}
+# fmt: on
 
 
 def read_study(study: str, path: Path | None = None) -> tuple[list[dict], list[str]]:
@@ -52,15 +56,35 @@ def read_study(study: str, path: Path | None = None) -> tuple[list[dict], list[s
         network = create_model(recipes[name].model, **variant.flags)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         networks[name] = {"flags": variant.flags, "parameters": parameters}
-    path, stopped = path or FOLDER / f"{study}.jsonl", study == "results"
-    return read_records(path, recipes, networks=networks, stopped=stopped)
+    path = path or FOLDER / f"{study}.jsonl"
+    return read_records(path, recipes, networks, stopped=study == "results")
 
 
-def _study(study: str) -> list[dict]:
+def _read(study: str) -> list[dict]:
     records, left_out = read_study(study)
     for sentence in left_out:
         print(f"left out: {sentence}", file=sys.stderr)
     return records
+
+
+def study_table(study: str, records: list[dict]) -> str:
+    """What each variant costs and reaches, or a sentence that says how to make the runs."""
+    note = "Test accuracy after the last epoch, mean ± standard deviation over the seeds."
+    table = runs_table(records, STUDIES[study], HEADS[study], note if study == "results" else "")
+    return table or f"No runs yet: python experiments.py {study} --seeds 0 1 2"
+
+
+def verdicts(records: list[dict]) -> str:
+    """The plan's claims and controls, each family judged on its own, and whether it was kept."""
+    plan = read_plan(FOLDER / "plan.json")
+    families = (plan.claims, plan.controls)
+    results = [result for family in families for result in judge(family, records, plan.confidence)]
+    kept, sentence = check_plan(plan, records)
+    if not records:
+        return sentence.capitalize()
+    rows = [(result.claim.sentence, result.verdict, result.why) for result in results]
+    note = f"{'Final' if kept else 'Provisional'}: {sentence}"
+    return markdown_table(("sentence", "verdict", "measured"), rows, note)
 
 
 def shipped(name: str) -> tuple[nn.Module, dict]:
@@ -72,73 +96,66 @@ def shipped(name: str) -> tuple[nn.Module, dict]:
         try:
             return create_model(name, pretrained=True), model_card(name)
         except (ValueError, RuntimeError) as error:  # the latter is torch's, on weights and class
-            print(
-                f"{name}: the shipped weights do not fit ({type(error).__name__})", file=sys.stderr
-            )
+            words = f"the shipped weights do not fit ({type(error).__name__})"
+            print(f"{name}: {words}", file=sys.stderr)
     return create_model(name), {}
 
 
-def rules(name: str = "s7") -> Table:
-    """The nine rules for the recipe's network and augmentation, with the card's accuracy."""
-    network, card = shipped(name)
-    recipe = card.get("recipe") or {}
-    augmentation = get_recipe(name).augmentation
-    augmentation |= {key: recipe[key] for key in augmentation if key in recipe}
-    sheet = spec_sheet(
-        network, make_augmentation(**augmentation), accuracy=card.get("test_accuracy")
-    )
-    return rules_table(sheet, unmeasured="in the notebook")
+def rules() -> str:
+    """The nine rules for s7's network and augmentation, with the card's accuracy."""
+    network, card = shipped("s7")
+    recipe = Recipe(**card["recipe"]) if card else get_recipe("s7")
+    augmentation = make_augmentation(**recipe.augmentation)
+    rows = []
+    for rule in spec_sheet(network, augmentation, accuracy=card.get("test_accuracy")):
+        name, verdict = f"{rule.number} {rule.rule}", MARKS[rule.passed]
+        rows.append((name, rule.required, rule.measured or "in the notebook", verdict))
+    return markdown_table(("rule", "required", "measured", "verdict"), rows)
 
 
-def verdicts(records: list[dict]) -> Table:
-    """The plan's claims and controls, each family judged on its own, and whether it was kept."""
-    plan = read_plan(FOLDER / "plan.json")
-    families = (plan.claims, plan.controls)
-    results = [result for family in families for result in judge(family, records, plan.confidence)]
-    kept, sentence = check_plan(plan, records)
-    if not any(result.differences for result in results):
-        return verdicts_table([], f"{sentence[0].upper()}{sentence[1:]}")
-    return verdicts_table(results, f"{'Final' if kept else 'Provisional'}: {sentence}")
+def published() -> str:
+    """What others published, by accuracy, each name with a link to its source."""
+    points = json.loads((FOLDER / "published.json").read_text(encoding="utf-8"))
+    rows = []
+    for point in sorted(points, key=lambda point: point["test_accuracy"]):
+        sizes = f"{point['parameters']:,}", f"{point['test_accuracy']:.2f}"
+        solves = "yes" if point["assignment"] else "no"
+        rows.append((f"[{point['name']}]({point['source']})", *sizes, solves, point["note"]))
+    head = ("published by others", "parameters:", "test accuracy (%):", "this assignment", "how")
+    return markdown_table(head, rows)
 
 
-TABLES: dict[str, Callable[[], Table]] = {
-    "results": lambda: results_table(_study("results"), STUDIES["results"]),
-    "trials": lambda: trials_table(_study("trials"), STUDIES["trials"]),
-    "analysis": lambda: variants_table(_study("analysis"), STUDIES["analysis"]),
-    "verdicts": lambda: verdicts(_study("analysis")),
-    "published": lambda: published_table(
-        json.loads((FOLDER / "published.json").read_text(encoding="utf-8"))
-    ),
+TABLES: dict[str, Callable[[], str]] = {
+    **{study: lambda study=study: study_table(study, _read(study)) for study in STUDIES},
+    "verdicts": lambda: verdicts(_read("analysis")),
+    "published": published,
     "rules": rules,
-    "stages": lambda: stages_table(stage_table(create_model("s7"))),
-    "stages_dilated": lambda: stages_table(stage_table(create_model("s7_dilated"))),
+    "stages": lambda: stages_table(create_model("s7")),
+    "stages_dilated": lambda: stages_table(create_model("s7_dilated")),
 }
 
 
-def fill(page: str, tables: dict[str, Callable[[], Table]]) -> tuple[str, list[str]]:
+def fill(page: str, tables: dict[str, Callable[[], str]]) -> tuple[str, list[str]]:
     """The page with its tables made anew, and the names of those that were out of date.
 
     Raises ValueError for a name without a table, and for a marker without its partner.
     """
-    parts, stale, place, opened = [], [], 0, None
-    for marker in MARKER.finditer(page):
-        kind, name = marker.groups()
+    # The text between two markers holds no third one.
+    places = re.compile(r"(<!-- table (\w+) -->)((?:(?!<!-- ).)*)(<!-- end \2 -->)", re.DOTALL)
+    stale = []
+
+    def make_anew(place: re.Match) -> str:
+        start, name, old, end = place.groups()
         if name not in tables:
             raise ValueError(f"there is no table {name!r}; there are: {', '.join(tables)}")
-        if opened != (None if kind == "table" else name):
-            raise ValueError(f"the marker {marker[0]} has no partner")
-        if kind == "table":
-            parts.append(page[place : marker.end()])
-            place, opened = marker.end(), name
-            continue
-        table = f"\n\n{tables[name]().to_markdown()}\n\n"
-        if page[place : marker.start()] != table:
+        table = f"\n\n{tables[name]()}\n\n"
+        if old != table:
             stale.append(name)
-        parts.append(table)
-        place, opened = marker.start(), None
-    if opened:
-        raise ValueError(f"the marker <!-- table {opened} --> has no partner")
-    return "".join(parts) + page[place:], stale
+        return start + table + end
+
+    if lonely := re.search("<!-- (table|end) .*? -->", places.sub("", page)):
+        raise ValueError(f"the marker {lonely[0]} has no partner")
+    return places.sub(make_anew, page), stale
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -146,20 +163,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
     check, wrong = parser.parse_args(arguments).check, []
-    for path in filter(Path.exists, PAGES):
-        name, text = path.relative_to(ROOT), path.read_text(encoding="utf-8")
+    for path in PAGES:
+        name = path.relative_to(ROOT)
         try:
-            page, stale = fill(text, TABLES)
+            page, stale = fill(path.read_text(encoding="utf-8"), TABLES)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-        if stale and check:
-            wrong.append(f"{name}: {', '.join(stale)}")
-        elif stale:
+        if not check:
             path.write_text(page, encoding="utf-8")
-        done = "out of date" if check else "written"
-        print(f"{name}: {', '.join(stale)} {done}" if stale else f"{name}: up to date")
+        words = f"{name}: {', '.join(stale)} {'out of date' if check else 'written'}"
+        print(words if stale else f"{name}: up to date")
+        wrong += [words] if stale and check else []
     if wrong:
-        raise ValueError(f"{'; '.join(wrong)} out of date; run: python tables.py")
+        raise ValueError(f"{'; '.join(wrong)}; run: python tables.py")
 
 
 if __name__ == "__main__":

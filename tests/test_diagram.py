@@ -3,20 +3,19 @@
 import matplotlib
 import pytest
 from small_networks import good
-from torch import zeros
 
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt  # noqa: E402
 
 from models import create_model, list_models  # noqa: E402
-from utils.grading import blocks, trace  # noqa: E402
 from utils.report.diagram import draw_network, lanes  # noqa: E402
-from utils.report.summary import stage_table  # noqa: E402
+from utils.report.plot import frame  # noqa: E402
+from utils.report.summary import run_blocks, stage_table  # noqa: E402
 
 
 def boxes(network):
-    return lanes(blocks(trace(network.eval(), zeros(1, 3, 32, 32))))
+    return lanes(run_blocks(network))
 
 
 def text(figure):
@@ -51,7 +50,8 @@ def test_the_tutorials_poolings_are_boxes():
 @pytest.mark.parametrize("name", list_models())
 def test_the_picture_names_every_stage_with_its_map_and_receptive_field(name, tmp_path):
     network = create_model(name)
-    figure = draw_network(network, name, note="a\nb", path=tmp_path / "new" / "network.png")
+    figure = draw_network(network)
+    frame(figure, name, "a\nb", tmp_path / "new" / "network.png")
     for stage in stage_table(network):
         assert "×".join(map(str, stage.shape)) in text(figure)
         assert stage.name in text(figure)
@@ -63,7 +63,7 @@ def test_the_picture_names_every_stage_with_its_map_and_receptive_field(name, tm
 
 
 def test_no_box_lies_under_the_output_however_long_a_block_is():
-    figure = draw_network(create_model("s7", pairs=(4, 2, 2, 1)), "long")
+    figure = draw_network(create_model("s7", pairs=(4, 2, 2, 1)))
     axes = figure.axes[0]
     output = next(entry for entry in axes.texts if entry.get_text() == "output").get_position()[0]
     boxes_end = max(patch.get_x() + patch.get_width() for patch in axes.patches if is_box(patch))
@@ -78,6 +78,6 @@ def is_box(patch):
 def test_the_network_is_left_as_it_is():
     network = create_model("s7").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    plt.close(draw_network(network, "s7"))
+    plt.close(draw_network(network))
     assert network.training
     assert all(value.equal(before[name]) for name, value in network.state_dict().items())

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 from utils.report.plot import (  # noqa: E402
     caption,
+    frame,
     overlay,
     plot_confusion,
     plot_curves,
@@ -54,7 +55,7 @@ def test_a_caption_says_that_a_run_is_unfinished_or_has_flags():
 
 
 def test_curves_show_three_sets_and_the_learning_rate():
-    accuracy, loss, rate = plot_curves(history(), "title").axes
+    accuracy, loss, rate = plot_curves(history()).axes
     for ax, value in ((accuracy, "50.00%"), (loss, "0.500")):
         labels = [entry.get_text() for entry in ax.get_legend().get_texts()]
         assert labels == [f"{name} {value}" for name in ("training", "validation", "test")]
@@ -62,17 +63,17 @@ def test_curves_show_three_sets_and_the_learning_rate():
 
 
 def test_curves_do_without_a_validation_set():
-    accuracy, *_ = plot_curves(history(names=("train", "test")), "title").axes
+    accuracy, *_ = plot_curves(history(names=("train", "test"))).axes
     assert len(accuracy.lines) == 2
 
 
 def test_the_four_files_of_the_assignment_have_equal_axes(tmp_path, monkeypatch):
     limits = {}
 
-    def keep(fig, path):
+    def keep(fig, title, note, path):
         limits[path.name] = fig.axes[0].get_ylim()
 
-    monkeypatch.setattr("utils.report.plot.save_figure", keep)
+    monkeypatch.setattr("utils.report.plot.frame", keep)
     rows = history()
     rows[0] |= {"train_loss": 2.0, "train_acc": 0.2}
     save_curves(rows, tmp_path, "title")
@@ -83,6 +84,15 @@ def test_the_four_files_of_the_assignment_have_equal_axes(tmp_path, monkeypatch)
     assert not plt.get_fignums(), "they are saved, not shown"
 
 
+def test_a_frame_has_room_for_title_and_note(tmp_path):
+    figure = plot_curves(history())
+    height = figure.get_figheight()
+    assert frame(figure, "title", "two\nlines", tmp_path / "new" / "curves.png") is figure
+    assert figure.get_suptitle() == "title" and figure.get_supxlabel() == "two\nlines"
+    assert figure.get_figheight() > height + 0.5
+    assert (tmp_path / "new" / "curves.png").exists()
+
+
 def test_the_four_files_are_written(tmp_path):
     save_curves(history(), tmp_path / "new", "title", note="a note")
     assert len(list((tmp_path / "new").glob("*.png"))) == 4
@@ -90,19 +100,19 @@ def test_the_four_files_are_written(tmp_path):
 
 def test_colours_of_a_confusion_matrix_are_the_mistakes():
     matrix = np.diag([900, 800, 700]) + np.array([[0, 5, 0], [40, 0, 0], [0, 0, 0]])
-    shown = plot_confusion(matrix, "abc", "title").axes[0].images[0]
+    shown = plot_confusion(matrix, "abc").axes[0].images[0]
     assert shown.get_array().mask.diagonal().all(), "right answers have no colour"
     assert shown.get_clim() == (0, 40)
 
 
 def test_a_perfect_confusion_matrix_can_be_drawn():
-    assert plot_confusion(np.diag([1, 1]), "ab", "title").axes[0].images[0].get_clim() == (0, 1)
+    assert plot_confusion(np.diag([1, 1]), "ab").axes[0].images[0].get_clim() == (0, 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5])
 def test_a_grid_shows_each_image_under_its_title(count):
     images = np.zeros((count, 32, 32, 3), dtype=np.uint8)
-    figure = plot_images(images, [f"title {i}" for i in range(count)], "all", columns=4)
+    figure = plot_images(images, [f"title {i}" for i in range(count)], columns=4)
     shown = [ax.get_title() for ax in figure.axes if ax.images]
     assert shown == [f"title {i}" for i in range(count)]
 

@@ -1,6 +1,7 @@
 """Tables say what the records say, and pages hold them between their markers."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from study_records import analysis, record
@@ -9,49 +10,40 @@ import tables
 from experiments import FOLDER, STUDIES
 from models import create_model
 from utils.report import (
-    Link,
-    Table,
     judge,
-    published_table,
+    markdown_table,
     read_plan,
-    results_table,
     stage_table,
     stages_table,
-    trials_table,
-    variants_table,
-    verdicts_table,
 )
-
-NAMES = ["results", "trials", "analysis", "verdicts", "published", "rules", "stages",
-         "stages_dilated"]  # fmt: skip
+from utils.training import get_recipe
 
 
-def cells(table: Table) -> list[dict]:
-    head = [name.removesuffix(":") for name in table.head]
-    return [dict(zip(head, row, strict=True)) for row in table.rows]
+def cells(table: str) -> list[dict]:
+    """The rows below the head of a table in Markdown, {head: cell}."""
+    head, _, *rows = [line.strip("|").split("|") for line in table.splitlines() if "|" in line[:1]]
+    return [
+        {name.strip(): cell.strip() for name, cell in zip(head, row, strict=True)} for row in rows
+    ]
 
 
-def test_one_table_three_ways():
-    table = Table(("name", "size:"), [("a|b", "1"), (Link("c<d", "http://x?a&b"), "20")], "A note.")
-    assert table.to_markdown() == (
-        "| name | size |\n| --- | ---: |\n| a\\|b | 1 |\n| [c<d](http://x?a&b) | 20 |\n\nA note."
+def test_a_table_is_markdown():
+    table = markdown_table(("name", "size:"), [("a|b", "1"), ("[c](http://x)", "20")], "A note.")
+    assert table == (
+        "| name | size |\n| --- | ---: |\n| a\\|b | 1 |\n| [c](http://x) | 20 |\n\nA note."
     )
-    assert str(table) == "name  size\na|b      1\nc<d     20\nA note."
-    html = table._repr_html_()
-    assert '<a href="http://x?a&amp;b">c&lt;d</a>' in html and html.count("<tr>") == 3
-    assert "text-align:right" in html and "A note." in html
+    assert markdown_table(("name",), [("a",)]) == "| name |\n| --- |\n| a |"
 
 
-def test_a_table_without_rows_is_its_note():
-    table = Table(("name",), [], "No runs yet.")
-    assert table.to_markdown() == str(table) == "No runs yet."
-    assert "<td" not in table._repr_html_()
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_table_without_runs_says_how_to_make_them(study):
+    assert tables.study_table(study, []).startswith(f"No runs yet: python experiments.py {study}")
 
 
 def test_results():
     runs = [record("results", "s7", seed, 0.9 + seed / 100) for seed in (0, 2)]
     runs += [record("results", "fast", 0, 0.85, command="experiments.py results --jobs 4")]
-    first, second = cells(results_table(runs, STUDIES["results"]))
+    first, second = cells(tables.study_table("results", runs))
     assert (first["recipe"], first["seeds"], first["test accuracy (%)"]) == ("fast", "1", "85.00")
     assert first["device and version"] == "test device, float32, torch 2.0, 4 at once"
     assert second == {
@@ -63,69 +55,67 @@ def test_results():
         "seconds a run": "60",
         "device and version": "test device, float32, torch 2.0",
     }
-    assert "No runs yet: python experiments.py results" in str(
-        results_table([], STUDIES["results"])
-    )
 
 
 def test_results_say_where_runs_were_stopped():
     runs = [record("results", "s7", seed) for seed in (0, 1, 2)]
     for run, done in zip(runs, (20, 20, 21), strict=True):
         run["history"] = run["history"][:done]
-    assert cells(results_table(runs, STUDIES["results"]))[0]["epochs"] == "20–21 of 30"
+    assert cells(tables.study_table("results", runs))[0]["epochs"] == "20–21 of 30"
 
 
 def test_trials_are_sorted_by_validation_accuracy():
     runs = [record("trials", "start", 0, 0.8), record("trials", "start", 1, 0.82)]
     runs += [record("trials", "lr 0.05", 0, 0.9), record("trials", "deep and narrow", 0, 0.7)]
     runs[2]["test_accuracy"] = 0.1  # has no say
-    rows = cells(trials_table(runs, STUDIES["trials"]))
+    rows = cells(tables.study_table("trials", runs))
     assert [row["trial"] for row in rows] == ["lr 0.05", "start", "deep and narrow"]
     assert [row["points"] for row in rows] == ["+9.00", "+0.00", "−11.00"]
     assert rows[1]["validation accuracy (%)"] == "81.00" and rows[1]["seeds"] == "2"
-    alone = cells(trials_table(runs[2:], STUDIES["trials"]))  # nothing to compare with
+    alone = cells(tables.study_table("trials", runs[2:]))  # nothing to compare with
     assert [row["points"] for row in alone] == ["", ""]
-    assert str(trials_table([], STUDIES["trials"])).startswith("No runs yet")
 
 
-@pytest.mark.parametrize("seeds", [0, 1, 3, 12])
+@pytest.mark.parametrize("seeds", [1, 3])
 def test_variants(seeds):
     records = [run for run in analysis(seeds) if run["variant"] != "dense"]
-    rows = cells(variants_table(records, STUDIES["analysis"]))
-    names = [name for name in STUDIES["analysis"] if name != "dense"]
-    assert [row["variant"] for row in rows] == (names if seeds else [])
+    rows = cells(tables.study_table("analysis", records))
+    assert [row["variant"] for row in rows] == [
+        name for name in STUDIES["analysis"] if name != "dense"
+    ]
     for row in rows:
         assert row["seeds"] == f"{seeds}" and ("±" in row["test accuracy (%)"]) == (seeds > 1)
-    if seeds:
-        assert rows[0]["parameters"] == "100,000" and rows[0]["multiply-adds"] == "40.0 M"
+    assert rows[0]["parameters"] == "100,000" and rows[0]["multiply-adds"] == "40.0 M"
+    assert rows[0]["receptive field"] == "113"
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 12])
 def test_verdicts(seeds):
     plan = read_plan(FOLDER / "plan.json")
-    results = judge(plan.claims, analysis(seeds))
-    rows = cells(verdicts_table(results))
-    assert [row["sentence"] for row in rows] == [claim.sentence for claim in plan.claims]
-    assert [row["verdict"] for row in rows] == [result.verdict for result in results]
+    results = judge(plan.claims, analysis(seeds)) + judge(plan.controls, analysis(seeds))
     table = tables.verdicts(analysis(seeds))
-    assert len(table.rows) == 6
-    assert table.note.startswith("Final: the plan was kept" if seeds == 12 else "Provisional: ")
+    for row, result in zip(cells(table), results, strict=True):
+        assert row == {
+            "sentence": result.claim.sentence,
+            "verdict": result.verdict,
+            "measured": result.why,
+        }
+    note = table.splitlines()[-1]
+    assert note.startswith("Final: the plan was kept" if seeds == 12 else "Provisional: ")
 
 
 def test_verdicts_without_runs_are_one_sentence():
     sentence = "No runs yet: python experiments.py analysis --seeds 0 1 2"
-    assert str(tables.verdicts([])) == sentence
+    assert tables.verdicts([]) == sentence
 
 
 def test_published_names_its_sources():
     points = json.loads((FOLDER / "published.json").read_text(encoding="utf-8"))
-    table = published_table(points)
+    table = tables.published()
     accuracies = [float(row["test accuracy (%)"]) for row in cells(table)]
     assert accuracies == sorted(accuracies) and len(accuracies) == len(points)
     for point in points:
-        assert (
-            f"[{point['name']}]({point['source']}) | {point['parameters']:,}" in table.to_markdown()
-        )
+        assert f"[{point['name']}]({point['source']}) | {point['parameters']:,}" in table
 
 
 def test_rules_and_stages_of_the_network():
@@ -133,14 +123,15 @@ def test_rules_and_stages_of_the_network():
     assert {row["rule"]: row["verdict"] for row in rows}["3 receptive field"] == "pass"
     assert "FAIL" not in {row["verdict"] for row in rows} and len(rows) == 14
     stages = stage_table(create_model("s7"))
-    *blocks, total = cells(stages_table(stages))
+    *blocks, total = cells(stages_table(create_model("s7")))
     assert [row["stage"] for row in blocks] == ["C1", "C2", "C3", "C4", "O"]
     assert total["parameters"] == f"{sum(row.parameters for row in stages):,}"
     assert blocks[-1]["receptive field"] == "whole image"
 
 
 def test_the_card_and_its_recipe_make_the_rules(monkeypatch):
-    card = {"test_accuracy": 0.8, "recipe": {"affine_prob": 0.75}}
+    recipe = asdict(get_recipe("s7", affine_prob=0.75))
+    card = {"test_accuracy": 0.8, "recipe": recipe}
     monkeypatch.setattr(tables, "shipped", lambda name: (create_model(name), card))
     rows = {row["rule"]: row for row in cells(tables.rules())}
     assert rows["8 test accuracy"]["measured"] == "80.00%"
@@ -163,15 +154,15 @@ def test_weights_that_do_not_fit_count_as_none(monkeypatch, capsys):
 
 # --- pages ------------------------------------------------------------------------------------
 
-TABLES = {"a": lambda: Table(("x",), [("1",)]), "b": lambda: Table(("y",), [("2",)])}
+TABLES = {"a": lambda: "A\nA", "b": lambda: "B"}
 PAGE = "Before\n<!-- table a -->\nold\n<!-- end a -->\nbetween <!-- table b --><!-- end b --> after"
 
 
 def test_tables_stand_between_their_markers():
     page, stale = tables.fill(PAGE, TABLES)
     assert page == (
-        "Before\n<!-- table a -->\n\n| x |\n| --- |\n| 1 |\n\n<!-- end a -->\nbetween "
-        "<!-- table b -->\n\n| y |\n| --- |\n| 2 |\n\n<!-- end b --> after"
+        "Before\n<!-- table a -->\n\nA\nA\n\n<!-- end a -->\nbetween "
+        "<!-- table b -->\n\nB\n\n<!-- end b --> after"
     )
     assert stale == ["a", "b"]
     assert tables.fill(page, TABLES) == (page, [])
@@ -184,8 +175,12 @@ def test_tables_stand_between_their_markers():
         ("<!-- table c -->\n<!-- end c -->", "no table 'c'; there are: a, b"),
         ("<!-- table a -->\n", "<!-- table a --> has no partner"),
         ("<!-- end a -->\n", "<!-- end a --> has no partner"),
-        ("<!-- table a -->\n<!-- end b -->", "<!-- end b --> has no partner"),
-        ("<!-- table a -->\n<!-- table b -->\n<!-- end b -->", "<!-- table b --> has no partner"),
+        ("<!-- table a -->\n<!-- end b -->", "<!-- table a --> has no partner"),
+        ("<!-- table a -->\n<!-- table b -->\n<!-- end b -->", "<!-- table a --> has no partner"),
+        (
+            "<!-- table a --><!-- table b --><!-- end b --><!-- end a -->",
+            "table a --> has no partner",
+        ),
     ],
 )
 def test_wrong_markers_are_refused(page, words):
@@ -198,7 +193,7 @@ def page(tmp_path, monkeypatch):
     path = tmp_path / "README.md"
     path.write_text(PAGE, encoding="utf-8")
     monkeypatch.setattr(tables, "ROOT", tmp_path)
-    monkeypatch.setattr(tables, "PAGES", (path, tmp_path / "missing.md"))
+    monkeypatch.setattr(tables, "PAGES", (path,))
     monkeypatch.setattr(tables, "TABLES", TABLES)
     return path
 
@@ -214,23 +209,21 @@ def test_check_writes_nothing_and_fails_until_the_page_is_up_to_date(page, capsy
 
 
 def test_a_wrong_marker_names_its_page_and_leaves_it(page):
-    page.write_text(PAGE + "<!-- table z -->", encoding="utf-8")
+    wrong = PAGE + "<!-- table z --><!-- end z -->"
+    page.write_text(wrong, encoding="utf-8")
     with pytest.raises(ValueError, match="README.md: there is no table 'z'"):
         tables.main([])
-    assert page.read_text(encoding="utf-8") == PAGE + "<!-- table z -->"
+    assert page.read_text(encoding="utf-8") == wrong
 
 
 def test_the_committed_pages_are_up_to_date():
     tables.main(["--check"])
 
 
-def test_every_table_has_its_name():
-    assert list(tables.TABLES) == NAMES
-
-
 def test_a_record_of_another_network_is_left_out(tmp_path):
     path = tmp_path / "a.jsonl"
-    right = sum(parameter.numel() for parameter in create_model("s7").parameters())
+    network = create_model("s7", **STUDIES["analysis"]["s7"].flags)
+    right = sum(parameter.numel() for parameter in network.parameters())
     lines = [record("analysis", "s7", 0, parameters=right), record("analysis", "s7", 1)]
     path.write_text("\n".join(map(json.dumps, lines)))
     records, (sentence,) = tables.read_study("analysis", path)

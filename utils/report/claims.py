@@ -16,7 +16,7 @@ from .statistics import (
     student_interval,
 )
 
-__all__ = ["Claim", "Plan", "Result", "check_plan", "judge", "paired", "read_plan"]
+__all__ = ["Claim", "Plan", "Result", "check_plan", "judge", "paired", "read_plan", "signed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,17 @@ class Claim:
     @property
     def limits(self) -> tuple[float, float]:
         """The claim is true of differences between these two."""
-        if self.kind == "equivalence":
-            return -self.margin, self.margin
-        return self.margin, np.inf
+        return (self.margin, np.inf) if self.kind == "greater" else (-self.margin, self.margin)
 
     @property
     def difference(self) -> str:
         return f"{self.variant} − {self.minus}"
+
+    def verdict(self, interval: tuple[float, float]) -> str:
+        (low, high), (least, most) = interval, self.limits
+        if least < low and high < most:
+            return "holds"
+        return "does not hold" if high < least or low > most else "not decided"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,63 +68,49 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A claim with its differences in points by seed, their interval, and the verdict.
-
-    `confidence` is the interval's, after Holm's correction. `interval` is (nan, nan) for fewer than
-    two seeds, `bootstrap` for fewer than eight.
-    """
+    """What the runs say about a claim."""
 
     claim: Claim
-    differences: dict[int, float]
-    confidence: float
-    interval: tuple[float, float]
-    bootstrap: tuple[float, float]
+    differences: list[float]  # points, one for each seed
+    confidence: float  # of their interval, after Holm's correction
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return student_interval(self.differences, self.confidence)
 
     @property
     def verdict(self) -> str:
         """ "holds", "does not hold", or "not decided" and what would decide it."""
-        verdict = _verdict(self.claim, self.interval)
-        return f"{verdict}: {self._remedy()}" if verdict == "not decided" else verdict
-
-    def _remedy(self) -> str:
-        values = list(self.differences.values())
+        values, verdict = self.differences, self.claim.verdict(self.interval)
         if len(values) < 2:
-            return "one seed has no interval" if values else "no runs yet"
+            return f"{verdict}: {'one seed has no interval' if values else 'no runs yet'}"
+        if verdict != "not decided":
+            return verdict
         distance = min(abs(np.mean(values) - limit) for limit in self.claim.limits)
         count = seeds_needed(values, distance, self.confidence, least=len(values) + 1)
-        return f"{count or f'more than {MOST_SEEDS:,}'} seeds would decide it"
+        return f"{verdict}: {count or f'more than {MOST_SEEDS:,}'} seeds would decide it"
 
     @property
     def why(self) -> str:
         """What was measured, in one line."""
-        values, name, margin = (
-            list(self.differences.values()),
-            self.claim.difference,
-            self.claim.margin,
-        )
+        name, values, margin = self.claim.difference, self.differences, self.claim.margin
         if len(values) < 2:
             return f"{name}: " + (f"{signed(values[0])} points" if values else "no seed has both")
-        place = f"within ±{margin:g}" if self.claim.kind == "equivalence" else f"above {margin:g}"
-        check = _verdict(self.claim, self.bootstrap)
-        agrees = "agrees" if self.verdict.startswith(check) else f"says “{check}”"
         low, high = map(signed, self.interval)
-        return (
+        place = f"within ±{margin:g}" if self.claim.kind == "equivalence" else f"above {margin:g}"
+        words = (
             f"{name}: {signed(np.mean(values))} points, {self.confidence:.1%} interval {low} to "
             f"{high}, {len(values)} seeds; true if {place}"
-            + ("" if np.isnan(self.bootstrap[0]) else f"; the bootstrap {agrees}")
         )
+        bootstrap = bootstrap_interval(values, self.confidence)
+        check = self.claim.verdict(bootstrap)
+        agrees = "agrees" if self.verdict.startswith(check) else f"says “{check}”"
+        return words if np.isnan(bootstrap[0]) else f"{words}; the bootstrap {agrees}"
 
 
 def signed(points: float) -> str:
     """With two decimals, its sign and a true minus."""
     return f"{points:+.2f}".replace("-", "−")
-
-
-def _verdict(claim: Claim, interval: tuple[float, float]) -> str:
-    (low, high), (least, most) = interval, claim.limits
-    if least < low and high < most:
-        return "holds"
-    return "does not hold" if high < least or low > most else "not decided"
 
 
 def read_plan(path: Path) -> Plan:
@@ -130,9 +120,9 @@ def read_plan(path: Path) -> Plan:
     return Plan(**{name: fields[name] for name in Plan.__annotations__})
 
 
-def paired(records: list[dict], variant: str, minus: str) -> dict[int, float]:
+def paired(records: list[dict], claim: Claim) -> dict[int, float]:
     """`variant` minus `minus` in points, for each seed that both have."""
-    ours, theirs = accuracies(records, variant), accuracies(records, minus)
+    ours, theirs = accuracies(records, claim.variant), accuracies(records, claim.minus)
     return {seed: ours[seed] - theirs[seed] for seed in ours if seed in theirs}
 
 
@@ -143,20 +133,12 @@ def judge(claims: list[Claim], records: list[dict], confidence: float = 0.95) ->
     does not hold if all of it lies where the claim is false: one-sided tests at Holm's level. A
     claim without runs counts in the family.
     """
-    found = [paired(records, claim.variant, claim.minus) for claim in claims]
-    rows = [list(gaps.values()) for gaps in found]
-    p_values = [smallest_p(row, *claim.limits) for claim, row in zip(claims, rows, strict=True)]
+    found = [(claim, list(paired(records, claim).values())) for claim in claims]
+    p_values = [smallest_p(gaps, *claim.limits) for claim, gaps in found]
+    levels = holm_levels(p_values, 1 - confidence)
     return [
-        Result(
-            claim=claim,
-            differences=gaps,
-            confidence=1 - 2 * level,
-            interval=student_interval(row, 1 - 2 * level),
-            bootstrap=bootstrap_interval(row, 1 - 2 * level),
-        )
-        for claim, gaps, row, level in zip(
-            claims, found, rows, holm_levels(p_values, 1 - confidence), strict=True
-        )
+        Result(claim=claim, differences=gaps, confidence=1 - 2 * level)
+        for (claim, gaps), level in zip(found, levels, strict=True)
     ]
 
 
@@ -166,32 +148,26 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
     The pilot's seeds come first. The spread of their differences in the claims says how many seeds
     are needed, and each claim needs as many. A control needs the pilot's.
     """
-    found = [(claim, paired(records, claim.variant, claim.minus)) for claim in plan.claims]
-    both = found + [(claim, paired(records, claim.variant, claim.minus)) for claim in plan.controls]
-    command, pilot = f"python experiments.py {plan.study} --seeds", plan.pilot_seeds
-    if not any(gaps for _, gaps in both):
-        missing = "no claim has runs of both its variants" if records else "no runs"
-        return False, f"{missing} yet: {command} {_words(pilot)}"
-    for claim, gaps in both:
+
+    def command(seeds) -> str:
+        return f"python experiments.py {plan.study} --seeds {' '.join(map(str, seeds))}"
+
+    pilot = plan.pilot_seeds
+    found = {claim: paired(records, claim) for claim in plan.claims + plan.controls}
+    if not records:
+        return False, f"no runs yet: {command(pilot)}"
+    for claim, gaps in found.items():
         if missing := [seed for seed in pilot if seed not in gaps]:
-            return (
-                False,
-                f"{claim.difference} lacks a seed of the pilot: {command} {_words(missing)}",
-            )
-    pilots = [[gaps[seed] for seed in pilot] for _, gaps in found]
+            return False, f"{claim.difference} lacks a seed of the pilot: {command(missing)}"
+    pilots = [[found[claim][seed] for seed in pilot] for claim in plan.claims]
     asked = [seeds_needed(values, plan.half_width, plan.confidence) for values in pilots]
     if None in asked:
         return False, f"the pilot asks for more than {MOST_SEEDS:,} seeds: the plan cannot be kept"
     needed = max(*asked, plan.least_seeds)
     reason = f"the pilot asks for {max(asked)}, the plan for at least {plan.least_seeds}"
-    claim, gaps = min(found, key=lambda pair: len(pair[1]))
-    if len(gaps) < needed:
-        return False, (
-            f"{claim.difference} has {len(gaps)} seeds and needs {needed} ({reason}): "
-            f"{command} {_words(range(needed))}"
-        )
-    return True, f"the plan was kept: {len(gaps)} seeds ({reason})"
-
-
-def _words(numbers) -> str:
-    return " ".join(map(str, numbers))
+    last = min(plan.claims, key=lambda claim: len(found[claim]))
+    seeds = len(found[last])
+    if seeds < needed:
+        words = f"{last.difference} has {seeds} seeds and needs {needed} ({reason})"
+        return False, f"{words}: {command(range(needed))}"
+    return True, f"the plan was kept: {seeds} seeds ({reason})"

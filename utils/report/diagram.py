@@ -1,19 +1,16 @@
 """A network as a picture, drawn from what it does when it runs."""
 
-import copy
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import Circle, FancyBboxPatch, Patch, Rectangle
 from torch import nn
 
-from ..grading import Block, Operation, blocks, trace
-from .plot import ORANGE, new_figure, save_figure
-from .summary import Stage, stage_table
+from ..grading import Block, Operation
+from .plot import ORANGE, new_figure
+from .summary import Stage, run_blocks, stage_table
 
 __all__ = ["Node", "draw_network", "lanes"]
 
@@ -30,6 +27,8 @@ OUTPUT, FIELD, MARGIN = 768, 84, 48  # the column of maps, the next one from the
 BOX, HEIGHT, GAP, PLUS = 102, 52, 15, 9
 MAP_SCALE = 1.7  # for one pixel of a feature map
 INK, PALE = "#333333", "#777777"
+CENTRED = {"ha": "center", "va": "center", "color": INK}
+STRIDED, PLAIN = {"edgecolor": ORANGE, "linewidth": 2.2}, {"edgecolor": INK, "linewidth": 0.8}
 
 
 @dataclass(eq=False)
@@ -38,9 +37,13 @@ class Node:
 
     kind: str  # a key of `FILLS`, or "+"
     words: list[str]  # its lines
-    inputs: list["Node"] = field(default_factory=list)
+    inputs: list["Node"]
     strided: bool = False
-    x: float = 0  # its middle
+    x: float = 0  # its left end
+
+    @property
+    def width(self) -> int:
+        return 2 * PLUS if self.kind == "+" else BOX
 
 
 def lanes(found: Iterable[Block]) -> list[list[Node]]:
@@ -55,20 +58,20 @@ def lanes(found: Iterable[Block]) -> list[list[Node]]:
         result.append([])
         for op in block.operations:
             sources = [made[source] for source in op.inputs if source in made]
-            if op.is_conv and op.kernel == (1, 1) and sources and _is_open(sources[0]):
-                made[op] = sources[0]
-                made[op].words[-1] = f"1×1: {_channels(op)}"
+            before = sources[0] if sources else None
+            if before and op.is_conv and op.kernel == (1, 1) and _awaits_1x1(before):
+                before.words[-1] = f"1×1: {_channels(op)}"
+                made[op] = before
             elif node := _node(op, sources):
                 made[op] = node
                 result[-1].append(node)
-            elif sources:
-                made[op] = sources[0]
+            elif before:
+                made[op] = before
     return result
 
 
-def _is_open(node: Node) -> bool:
-    """Whether it is a depthwise convolution that still waits for its 1×1."""
-    return node.kind.startswith("depthwise") and not node.words[-1].startswith("1×1")
+def _awaits_1x1(node: Node) -> bool:
+    return node.kind == "depthwise separable" and not node.words[-1].startswith("1×1")
 
 
 def _channels(op: Operation) -> str:
@@ -90,49 +93,42 @@ def _node(op: Operation, sources: list[Node]) -> Node | None:
         return Node("pooling, linear", ["linear", _channels(op)], sources)
     if "pool" in op.name or op.name == "mean":
         whole = op.name == "mean" or op.out_shape[2:] in ((), (1, 1))
-        before = "×".join(map(str, op.in_shape[2:]))
-        words = ["global average", f"of {before}"] if whole else ["pooling", f"of {before}"]
+        size = "×".join(map(str, op.in_shape[2:]))
+        words = ["global average" if whole else "pooling", f"of {size}"]
         return Node("pooling, linear", words, sources)
     return None
 
 
-def draw_network(
-    network: nn.Module,
-    title: str,
-    *,
-    note: str = "",
-    path: Path | str | None = None,
-) -> Figure:
+def draw_network(network: nn.Module) -> Figure:
     """The blocks of a network as rows of boxes, with shapes, shortcuts and receptive fields.
 
     It is drawn from the operations that the live network runs on an image (3, 32, 32). The
     squares on the right are its feature maps, to scale. The picture is 900 pixels wide, or wider
     where a block has more than five boxes and two shortcuts.
     """
-    network = copy.deepcopy(network).cpu().float().eval()
-    found = blocks(trace(network, torch.zeros(1, 3, 32, 32)))
-    rows = lanes(found)
+    rows, stages = lanes(run_blocks(network)), stage_table(network)
     height = TOP + LANE * len(rows) + BOTTOM
-    around = 0.35 + (0.17 * (note.count("\n") + 1) if note else 0)  # inches for title and note
-    output = max(OUTPUT, *(LEFT + 50 + sum(_width(node) + GAP for node in nodes) for nodes in rows))
-    field_at, width = output + FIELD, output + FIELD + MARGIN
-    fig, ((ax,),) = new_figure(width / 100, height / 100 + around, title, note)
+    longest = max(sum(node.width + GAP for node in nodes) for nodes in rows)
+    output = max(OUTPUT, LEFT + longest + 50)
+    width = output + FIELD + MARGIN
+    fig, ((ax,),) = new_figure(width / 100, height / 100)
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     ax.axis("off")
-    heads = {LEFT + BOX / 2: "image 3×32×32", output: "output", field_at: "receptive\nfield"}
-    for x, words in heads.items():
-        ax.text(x, TOP / 2, words, ha="center", va="center", fontsize=9, color=PALE)
-    stages = {stage.name: stage for stage in stage_table(network)}
-    for row, (block, nodes) in enumerate(zip(found, rows, strict=True)):
+    heads = ("image 3×32×32", "output", "receptive\nfield")
+    for x, words in zip((LEFT + BOX / 2, output, output + FIELD), heads, strict=True):
+        ax.text(x, TOP / 2, words, fontsize=9, **CENTRED | {"color": PALE})
+    for row, nodes in enumerate(rows):
         y = TOP + LANE * (row + 0.5)
         ax.axhline(y - LANE / 2, color="0.9", linewidth=1)
-        _draw_lane(ax, nodes, _draw_stage(ax, stages[block.name], output, y), y)
-    _draw_legend(ax, [node for nodes in rows for node in nodes], height - BOTTOM / 2)
-    return save_figure(fig, path)
-
-
-def _width(node: Node) -> int:
-    return 2 * PLUS if node.kind == "+" else BOX
+        _draw_lane(ax, nodes, _draw_stage(ax, stages[row], output, y), y)
+    nodes = [node for row in rows for node in row]
+    kinds = {node.kind for node in nodes}
+    legend = [Patch(facecolor=FILLS[kind], label=kind, **PLAIN) for kind in FILLS if kind in kinds]
+    if any(node.strided for node in nodes):
+        legend.append(Patch(facecolor="white", label="halves the map (stride 2)", **STRIDED))
+    style = {"frameon": False, "handlelength": 1.2, "handleheight": 1.2, "columnspacing": 1}
+    ax.legend(handles=legend, loc="lower center", ncols=len(legend), fontsize=9, **style)
+    return fig
 
 
 def _draw_stage(ax: Axes, stage: Stage, x: float, y: float) -> float:
@@ -142,11 +138,11 @@ def _draw_stage(ax: Axes, stage: Stage, x: float, y: float) -> float:
     edge = MAP_SCALE * stage.shape[1] if is_map else 10
     for shift in (3, 0, -3) if is_map else ():  # from the back to the front
         corner = (x - edge / 2 + shift, y - 9 - edge / 2 - shift)
-        ax.add_patch(Rectangle(corner, edge, edge, facecolor="white", edgecolor=INK, lw=0.8))
-    style = {"ha": "center", "va": "center", "color": INK}
-    ax.text(x, y + 33 * is_map, "×".join(map(str, stage.shape)), fontsize=9, **style)
+        ax.add_patch(Rectangle(corner, edge, edge, facecolor="white", **PLAIN))
+    ax.text(x, y + 33 * is_map, "×".join(map(str, stage.shape)), fontsize=9, **CENTRED)
     reach = stage.receptive_field
-    ax.text(x + FIELD, y, f"{reach}×{reach}" if reach else "whole\nimage", fontsize=10, **style)
+    words = f"{reach}×{reach}" if reach else "whole\nimage"
+    ax.text(x + FIELD, y, words, fontsize=10, **CENTRED)
     return x - edge / 2 - 8
 
 
@@ -155,46 +151,25 @@ def _draw_lane(ax: Axes, nodes: list[Node], output: float, y: float) -> None:
     x = LEFT
     for place, node in enumerate(nodes):
         _draw_arrow(ax, (x - GAP, y), (x, y))
-        node.x = x + _width(node) / 2
-        _draw_node(ax, node, y)
-        for source in node.inputs if node.kind == "+" else ():
-            if source in nodes and source is not nodes[place - 1]:
-                start = source.x + _width(source) / 2 + GAP / 2 - 2
-                _draw_shortcut(ax, start, node.x, y)
-        x += _width(node) + GAP
+        node.x = x
+        if node.kind == "+":
+            ax.add_patch(Circle((x + PLUS, y), PLUS, facecolor="white", **PLAIN))
+            ax.plot(x + PLUS, y, "+", color=INK, markersize=8)
+            for source in node.inputs:
+                if source in nodes and source is not nodes[place - 1]:
+                    start, above = source.x + source.width + GAP / 2 - 2, y - HEIGHT / 2 - 11
+                    ax.plot([start, start, x + PLUS], [y, above, above], color=INK, linewidth=1)
+                    _draw_arrow(ax, (x + PLUS, above), (x + PLUS, y - PLUS))
+        else:
+            edge = {"facecolor": FILLS[node.kind], **(STRIDED if node.strided else PLAIN)}
+            shape = {"boxstyle": "round,pad=0,rounding_size=6", **edge}
+            ax.add_patch(FancyBboxPatch((x, y - HEIGHT / 2), BOX, HEIGHT, **shape))
+            words = "\n".join(node.words)
+            ax.text(x + BOX / 2, y, words, fontsize=8.5, linespacing=1.25, **CENTRED)
+        x += node.width + GAP
     _draw_arrow(ax, (x - GAP, y), (output, y))
 
 
 def _draw_arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     shape = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0}
-    ax.add_patch(FancyArrowPatch(start, end, color=INK, lw=1, **shape))
-
-
-def _draw_node(ax: Axes, node: Node, y: float) -> None:
-    if node.kind == "+":
-        ax.add_patch(Circle((node.x, y), PLUS, facecolor="white", edgecolor=INK, lw=1))
-        ax.plot(node.x, y, "+", color=INK, markersize=8)
-        return
-    corner = (node.x - BOX / 2, y - HEIGHT / 2)
-    edge = {"edgecolor": ORANGE, "lw": 2.2} if node.strided else {"edgecolor": INK, "lw": 0.8}
-    style = "round,pad=0,rounding_size=6"
-    ax.add_patch(FancyBboxPatch(corner, BOX, HEIGHT, style, facecolor=FILLS[node.kind], **edge))
-    lines = "\n".join(node.words)
-    ax.text(node.x, y, lines, ha="center", va="center", fontsize=8.5, linespacing=1.25)
-
-
-def _draw_shortcut(ax: Axes, start: float, end: float, y: float) -> None:
-    above = y - HEIGHT / 2 - 11
-    ax.plot([start, start, end], [y, above, above], color=INK, lw=1)
-    _draw_arrow(ax, (end, above), (end, y - PLUS))
-
-
-def _draw_legend(ax: Axes, nodes: list[Node], y: float) -> None:
-    kinds, strided = {node.kind for node in nodes}, any(node.strided for node in nodes)
-    entries = [(words, fill, INK, 0.8) for words, fill in FILLS.items() if words in kinds]
-    entries += [("halves the map (stride 2)", "white", ORANGE, 2.2)] * strided
-    x = LEFT
-    for words, fill, edge, width in entries:
-        ax.add_patch(Rectangle((x, y - 7), 14, 14, facecolor=fill, edgecolor=edge, lw=width))
-        ax.text(x + 20, y, words, va="center", fontsize=9, color=INK)
-        x += 46 + 6.5 * len(words)
+    ax.annotate("", end, start, arrowprops={"color": INK, "linewidth": 1, **shape})

@@ -1,173 +1,188 @@
-"""Pictures of studies. Each function returns its figure and, given a `path`, saves it as well."""
+"""Pictures of the analysis: what runs say, and how far networks see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from .claims import Result, signed
-from .labels import label_points
-from .plot import BLUE, GREEN, ORANGE, new_figure, save_figure
+from .plot import BLUE, GREEN, ORANGE, new_figure
 from .records import accuracies, epochs_of
 
-__all__ = ["plot_costs", "plot_differences", "plot_sizes", "plot_time"]
+__all__ = ["plot_costs", "plot_differences", "plot_fields", "plot_masks", "plot_sizes", "plot_time"]
 
-PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#000000")
-MARKERS = "osD^vP"
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7")
+MARKERS = "osD^"
+DASHED = {"color": "0.4", "linestyle": "--", "linewidth": 1}
+STEP = 0.048  # between names, of the axes' height: they are 3.6 inches high or more, a name 0.15
 
 
-def plot_differences(
-    results: list[Result], title: str, *, note: str = "", path: Path | None = None
-) -> Figure:
-    """Every claim's differences in points: a dot for each seed, mean and interval.
+def plot_differences(results: list[Result]) -> Figure:
+    """Every claim's differences in points: a grey dot for each seed, mean and interval in blue.
 
     Where the claim is true is shaded. A claim without runs has an empty row.
     """
-    about = "shaded: where the sentence is true · grey: one seed · blue: mean and its interval"
-    words = f"{about}\n{note}".strip()
-    fig, ((ax,),) = new_figure(9.5, 0.62 * len(results) + 1.8, title, words)
-    seeds = [gap for result in results for gap in result.differences.values()]
-    ends = [end for result in results for end in result.interval if np.isfinite(end)]
-    margins = [limit for result in results for limit in result.claim.limits if np.isfinite(limit)]
-    low, high = min(0, *seeds, *ends, *margins), max(0, *seeds, *ends, *margins)
-    room = 0.08 * (high - low) or 1
+    fig, ((ax,),) = new_figure(9.5, 0.62 * len(results) + 1.2)
+    shown = [x for one in results for x in (*one.differences, *one.interval, *one.claim.limits)]
+    ends = [0, *filter(np.isfinite, shown)]
+    room = 0.08 * (max(ends) - min(ends)) or 1
+    low, high = min(ends) - room, max(ends) + room
     for row, result in enumerate(results):
-        least, most = np.clip(result.claim.limits, low - room, high + room)
-        ax.barh(row, most - least, 0.72, least, color=PALETTE[2], alpha=0.16, linewidth=0)
-        values = list(result.differences.values())
+        least, most = np.clip(result.claim.limits, low, high)
+        ax.barh(row, most - least, 0.72, least, color=GREEN, alpha=0.16, linewidth=0)
+        values, words = result.differences, result.verdict.replace(": ", ":\n")
         ax.plot(values, [row + 0.2] * len(values), "o", color="0.35", markersize=4, alpha=0.7)
         if values:
             mean = np.mean(values)
-            ax.plot(result.interval, [row - 0.1] * 2, color=PALETTE[0], linewidth=2.5)
-            ax.plot(mean, row - 0.1, "D", color=PALETTE[0], markersize=7)
-        words = f"{signed(mean)}, " if values else ""
-        words += result.verdict.replace(": ", ":\n")
+            ax.plot(result.interval, [row - 0.1] * 2, color=BLUE, linewidth=2.5)
+            ax.plot(mean, row - 0.1, "D", color=BLUE, markersize=7)
+            words = f"{signed(mean)}, {words}"
         ax.annotate(words, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     ax.axvline(0, color="black", linewidth=1)
     names = [result.claim.difference.replace(" − ", "\n− ") for result in results]
     ax.set_yticks(range(len(results)), names, fontsize=9)
-    ax.set(xlabel="difference of test accuracies (points)", xlim=(low - room, high + room))
+    ax.set(xlabel="difference of test accuracies (points)", xlim=(low, high))
     ax.set_ylim(len(results) - 0.5, -0.5)
     ax.grid(axis="x", alpha=0.3)
-    return save_figure(fig, path)
+    return fig
 
 
-def plot_costs(
-    records: list[dict],
-    curves: dict[str, Sequence[str]],
-    title: str,
-    *,
-    note: str = "",
-    path: Path | None = None,
-) -> Figure:
+def _write_names(ax: Axes, points: list[tuple[float, float, str, str]]) -> None:
+    """The name of each (x, y, name, colour) right of the axes, joined to its point by a line.
+
+    The names stand in a column, as near to their points' height as `STEP` allows. The limits of
+    the axes have to be final.
+    """
+    points = sorted(points, key=lambda point: point[1])
+    low, high = ax.get_ylim()
+    ranks = STEP * np.arange(len(points))
+    # Less its rank's step, each height has to be at least the one before.
+    heights = (np.array([y for _, y, *_ in points]) - low) / (high - low) - ranks
+    heights = heights.clip(0, 1 - STEP * len(points))
+    up, down = np.maximum.accumulate(heights), np.minimum.accumulate(heights[::-1])[::-1]
+    for (x, y, name, colour), height in zip(points, (up + down) / 2 + ranks, strict=True):
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5)}
+        style = {"textcoords": "axes fraction", "va": "center", "fontsize": 8, "arrowprops": line}
+        ax.annotate(name, (x, y), (1.03, height), color=colour, zorder=1, **style)
+
+
+def plot_costs(records: list[dict], curves: dict[str, Sequence[str]]) -> Figure:
     """Test accuracy (%) against parameters and multiply-adds, a curve for each list of variants.
 
     A bar is the standard deviation over the seeds; one seed has none. Without runs it is empty.
     """
-    fig, (axes,) = new_figure(11, 4.8, title, note, columns=2, sharey=True)
-    costs = (
-        ("parameters", 1e3, "parameters (thousands)"),
-        ("multiply_adds", 1e6, "multiply-adds for one image (millions)"),
-    )
-    labels = {ax: [] for ax in axes}
-    for ax, (key, unit, label) in zip(axes, costs, strict=True):
+    fig, (axes,) = new_figure(11, 4.3, columns=2, sharey=True)
+    runs = {record["variant"]: record for record in records}
+    axes[0].set(xlabel="parameters (thousands)", ylabel="test accuracy (%)")
+    axes[1].set(xlabel="multiply-adds for one image (millions)")
+    points = {ax: [] for ax in axes}
+    for ax, key, unit in zip(axes, ("parameters", "multiply_adds"), (1e3, 1e6), strict=True):
         for place, (curve, names) in enumerate(curves.items()):
-            found = []
-            for name in names:
-                values = list(accuracies(records, name).values())
-                if values:
-                    run = next(record for record in records if record["variant"] == name)
-                    spread = np.std(values, ddof=1) if len(values) > 1 else 0
-                    found.append((run[key] / unit, np.mean(values), spread, name))
-            if not found:
-                continue
-            x, y, spreads, names = zip(*sorted(found), strict=True)
-            style = {"color": PALETTE[place], "marker": MARKERS[place]}
-            style["label"] = curve if len(names) > 1 else None  # one point has its name beside it
-            ax.errorbar(x, y, spreads, capsize=3, linewidth=1.3, **style)
-            labels[ax] += [(*point, PALETTE[place]) for point in zip(x, y, names, strict=True)]
-        ax.set(xlabel=label, ylabel="test accuracy (%)" if ax is axes[0] else None)
-        ax.margins(0.2, 0.16)
+            found = sorted((runs[name][key] / unit, name) for name in names if name in runs)
+            values = [list(accuracies(records, name).values()) for _, name in found]
+            costs, means = [cost for cost, _ in found], [np.mean(seeds) for seeds in values]
+            spreads = [np.std(seeds, ddof=1) if len(seeds) > 1 else 0 for seeds in values]
+            label = curve if len(found) > 1 else None  # one point has its name beside it
+            style = {"marker": MARKERS[place], "capsize": 3, "linewidth": 1.3, "label": label}
+            ax.errorbar(costs, means, spreads, color=PALETTE[place], **style)
+            for (cost, name), mean in zip(found, means, strict=True):
+                points[ax].append((cost, mean, name, PALETTE[place]))
+        ax.margins(0.08, 0.12)
         ax.grid(alpha=0.3)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="lower right", fontsize=9)
-    for ax in axes:  # once both have their final place
-        label_points(ax, labels[ax])
-    return save_figure(fig, path)
+            ax.legend(fontsize=9)
+    for ax in axes:  # once both have their final limits
+        _write_names(ax, points[ax])
+    return fig
 
 
-def plot_sizes(
-    groups: dict[str, list[tuple[str, int, float]]],
-    title: str,
-    *,
-    most: int,
-    least: float,
-    note: str = "",
-    path: Path | None = None,
-) -> Figure:
+def plot_sizes(groups: dict[str, list[tuple[str, int, float]]], most: int, least: float) -> Figure:
     """Test accuracy (%) against parameters, {group: [(name, parameters, accuracy), …]}.
 
-    Allowed are fewer than `most` parameters and at least `least` %: dashed lines, light between.
+    Allowed are fewer than `most` parameters and at least `least` %: dashed lines.
     """
-    fig, ((ax,),) = new_figure(8.5, 5.4, title, note)
+    fig, ((ax,),) = new_figure(8.5, 4.8)
     points = []
     for place, (group, found) in enumerate(groups.items()):
-        if found:
-            names, sizes, values = zip(*found, strict=True)
-            style = {"color": PALETTE[place], "markersize": 8, "linestyle": "none", "label": group}
-            ax.plot(sizes, values, MARKERS[place], **style)
-            points += [(*point, PALETTE[place]) for point in zip(sizes, values, names, strict=True)]
-    ax.axvline(most, color="0.4", linestyle="--", linewidth=1)
-    ax.axhline(least, color="0.4", linestyle="--", linewidth=1)
-    low = min([least, *(y for _, y, *_ in points)])
-    high = max([least, *(y for _, y, *_ in points)])
+        points += [(size, accuracy, name, PALETTE[place]) for name, size, accuracy in found]
+        sizes, values = [size for _, size, _ in found], [accuracy for *_, accuracy in found]
+        ax.plot(sizes, values, MARKERS[place], color=PALETTE[place], markersize=8, label=group)
+    ax.axvline(most, **DASHED)
+    ax.axhline(least, **DASHED)
     ax.set(xlabel="parameters", ylabel="test accuracy (%)", xlim=(0, 1.08 * most))
-    ax.set_ylim(low - 0.8, high + 0.12 * (high - low) + 0.5)
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.grid(alpha=0.3)
-    if points:
-        ax.legend(loc="center left", fontsize=9)
-        label_points(ax, points)
-    return save_figure(fig, path)
+    ax.legend(loc="center left", fontsize=9)
+    _write_names(ax, points)
+    return fig
 
 
-def plot_time(
-    records: list[dict],
-    names: Iterable[str],
-    title: str,
-    *,
-    least: float | None = None,
-    note: str = "",
-    path: Path | None = None,
-) -> Figure:
+def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure:
     """Test accuracy (%) against wall time in seconds, a line for each seed with a dot at its end.
 
     A colour is a recipe, a line style a device; dashed is the accuracy that is asked for, `least`.
     """
-    fig, ((ax,),) = new_figure(8.5, 5, title, note)
-    devices = {}
-    for place, name in enumerate(names):
+    fig, ((ax,),) = new_figure(8.5, 4.5)
+    styles, legend = {}, {}
+    for name, colour in zip(names, PALETTE, strict=False):
         runs = [record for record in records if record["variant"] == name]
-        for record in runs:
-            device = record["calls"][-1]["machine"]["device"] if record["calls"] else "unknown"
-            style = devices.setdefault(device, ("-", "--", ":", "-.")[len(devices) % 4])
-            seconds = list(accumulate(row["seconds"] for row in record["history"]))
-            values = [100 * row["test_acc"] for row in record["history"]]
-            words = f"{name}: {epochs_of(runs)} epochs, {device}"
-            old = {line.get_label() for line in ax.lines}
-            ax.plot(seconds, values, style, color=PALETTE[place], linewidth=1.2, alpha=0.8,
-                    label="_" + words if words in old else words)  # fmt: skip
-            ax.plot(seconds[-1], values[-1], "o", color=PALETTE[place], markersize=6)
+        for run in runs:
+            device = run["calls"][-1]["machine"]["device"]
+            style = styles.setdefault(device, ("-", "--", ":", "-.")[len(styles) % 4])
+            seconds = list(accumulate(row["seconds"] for row in run["history"]))
+            values = [100 * row["test_acc"] for row in run["history"]]
+            (line,) = ax.plot(seconds, values, style, color=colour, linewidth=1.2, alpha=0.8)
+            ax.plot(seconds[-1], values[-1], "o", color=colour, markersize=6)
+            legend[f"{name}: {epochs_of(runs)} epochs, {device}"] = line
     ax.set(xlabel="wall time (seconds)", ylabel="test accuracy (%)", xscale="log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:,g}")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(alpha=0.3)
-    if ax.lines:
-        ax.legend(loc="lower right", fontsize=9)
-    if least is not None:
-        ax.axhline(least, color="0.4", linestyle="--", linewidth=1)
-    return save_figure(fig, path)
+    ax.legend(legend.values(), legend.keys(), loc="lower right", fontsize=9)
+    ax.axhline(least, **DASHED)
+    return fig
+
+
+def plot_fields(
+    fields: dict[str, torch.Tensor], reach: dict[str, int], halves: dict[str, int]
+) -> Figure:
+    """Effective fields (side, side) of range 0–1 in one row, with three squares around the middle.
+
+    Solid: the receptive field, of side `reach`. Dotted: the square that holds half of the gradient,
+    of side `halves`. Dashed: an image of 32 pixels.
+    """
+    fig, (axes,) = new_figure(2.75 * len(fields) + 1.1, 3.3, columns=len(fields), sharey=True)
+    for ax, (name, field) in zip(axes, fields.items(), strict=True):
+        edge = len(field) / 2
+        # A field's rim is faint: colours by the square root leave it to be seen.
+        style = {"cmap": "cividis", "norm": PowerNorm(0.5, 0, 1)}
+        shown = ax.imshow(field.numpy(), extent=(-edge, edge, -edge, edge), **style)
+        for side, line in ((reach[name], "-"), (32, "--"), (halves[name], ":")):
+            style = {"edgecolor": "white", "linestyle": line, "linewidth": 1.6}
+            outline = [withStroke(linewidth=3, foreground="black")]  # seen on bright and dark
+            corner = (-side / 2, -side / 2)
+            ax.add_patch(Rectangle(corner, side, side, fill=False, path_effects=outline, **style))
+        ax.set_title(name, fontsize=10)
+        ax.set(xticks=(-32, 0, 32), yticks=(-32, 0, 32), xlim=(-edge, edge), ylim=(-edge, edge))
+        ax.set_xlabel("pixels from the middle", fontsize=8)
+    label = "mean gradient, largest = 1\n(colours by its square root)"
+    fig.colorbar(shown, ax=axes, shrink=0.7, label=label)
+    return fig
+
+
+def plot_masks(masks: dict[str, torch.Tensor]) -> Figure:
+    """Which pixels reach the output, one bool mask (side, side) beside the other; seen is blue."""
+    fig, (axes,) = new_figure(3.4 * len(masks) + 0.4, 4.1, columns=len(masks))
+    for ax, (name, mask) in zip(axes, masks.items(), strict=True):
+        ax.pcolormesh(mask.flip(0), cmap="Blues", vmin=0, vmax=1.3, edgecolors="0.8", linewidth=0.5)
+        ax.set_title(name, fontsize=10)
+        ax.set(xticks=[], yticks=[], aspect="equal")
+    return fig

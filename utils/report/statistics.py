@@ -3,9 +3,7 @@
 Student's t is the measure; a bootstrap, which assumes no normal distribution, checks it.
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -20,18 +18,21 @@ __all__ = [
 ]
 
 MOST_SEEDS = 1000  # where the search for enough seeds ends
-RESAMPLES = 9999  # of the bootstrap: scipy's default
 LEAST_BOOTSTRAP = 8  # values: 6,435 different resamples; three values have only ten
-UNKNOWN = (np.nan, np.nan)
+
+
+def _half_width(values: Sequence[float], confidence: float, count: int | np.ndarray):
+    """Of Student's interval from `count` values that spread as these do."""
+    error = np.std(values, ddof=1) / np.sqrt(count)
+    return stats.t.ppf((1 + confidence) / 2, count - 1) * error
 
 
 def student_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
     """Student's interval of the mean; (nan, nan) for fewer than two values."""
     if len(values) < 2:
-        return UNKNOWN
-    with _quiet():
-        low, high = stats.ttest_1samp(values, 0).confidence_interval(confidence)
-    return float(low), float(high)
+        return np.nan, np.nan
+    mean, half = np.mean(values), _half_width(values, confidence, len(values))
+    return float(mean - half), float(mean + half)
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
@@ -40,44 +41,26 @@ def bootstrap_interval(values: Sequence[float], confidence: float) -> tuple[floa
     (nan, nan) for fewer than eight values, and for values that are all the same.
     """
     if len(values) < LEAST_BOOTSTRAP or len(set(values)) < 2:
-        return UNKNOWN
-    low, high = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=confidence,
-        n_resamples=RESAMPLES,
-        method="BCa",
-        random_state=np.random.default_rng(0),  # scipy 1.13 does not know the newer name, rng
-    ).confidence_interval
-    return float(low), float(high)
+        return np.nan, np.nan
+    generator = np.random.default_rng(0)  # scipy 1.13 does not know the argument's newer name, rng
+    found = stats.bootstrap((values,), np.mean, confidence_level=confidence, random_state=generator)
+    return tuple(map(float, found.confidence_interval))
 
 
 def smallest_p(values: Sequence[float], low: float, high: float) -> float:
     """The smaller of two p-values: that of the mean lying in (low, high), and that of it lying out.
 
     To lie in takes two one-sided tests that both succeed (TOST, Schuirmann 1987). It is 1 for fewer
-    than two values.
+    than two values, and for values that all are the limit itself.
     """
     if len(values) < 2:
         return 1.0
-    inside = max(_p(values, low, "greater"), _p(values, high, "less"))
-    return min(inside, _p(values, low, "less"), _p(values, high, "greater"))
-
-
-def _p(values: Sequence[float], limit: float, side: str) -> float:
-    if np.isinf(limit):  # upwards: any mean is less
-        return float(side == "greater")
-    with _quiet():
-        p = stats.ttest_1samp(values, limit, alternative=side).pvalue
-    return 1.0 if np.isnan(p) else float(p)  # nan: every value is the limit itself
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without scipy's warnings of values that are all the same: their interval has no width."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
+    with np.errstate(divide="ignore", invalid="ignore"):  # values that are all the same
+        from_low, from_high = (np.mean(values) - np.array([low, high])) / stats.sem(values)
+    student = stats.t(len(values) - 1)
+    inside = max(student.sf(from_low), student.cdf(from_high))
+    p = min(inside, student.cdf(from_low), student.sf(from_high))
+    return 1.0 if np.isnan([from_low, from_high]).any() else float(p)
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
@@ -89,7 +72,7 @@ def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
     levels, passed, level = [0.0] * len(p_values), True, 0.0
     for rank, place in enumerate(np.argsort(p_values, kind="stable")):
         level = alpha / (len(p_values) - rank) if passed else level
-        levels[place], passed = level, bool(p_values[place] < level)
+        levels[place], passed = level, p_values[place] < level
     return levels
 
 
@@ -98,12 +81,9 @@ def seeds_needed(
 ) -> int | None:
     """The smallest number of seeds, from `least` up, whose interval is within ± `half_width`.
 
-    The spread is taken to stay that of `differences`, and Student's quantile changes with the
-    number. None if 1,000 seeds are not enough. Raises ValueError for fewer than two differences.
+    The spread is taken to stay that of `differences`, two or more of them; Student's quantile
+    changes with the number. None if 1,000 seeds are not enough.
     """
-    if len(differences) < 2:
-        raise ValueError(f"a spread needs at least two differences, not {len(differences)}")
     counts = np.arange(least, MOST_SEEDS + 1)
-    errors = np.std(differences, ddof=1) / np.sqrt(counts)
-    enough = counts[stats.t.ppf((1 + confidence) / 2, counts - 1) * errors <= half_width]
+    enough = counts[_half_width(differences, confidence, counts) <= half_width]
     return int(enough[0]) if len(enough) else None
