@@ -4,6 +4,7 @@ Student's t is the measure; a bootstrap, which assumes no normal distribution, c
 """
 
 from collections.abc import Sequence
+from warnings import catch_warnings
 
 import numpy as np
 from scipy import stats
@@ -21,18 +22,13 @@ MOST_SEEDS = 1000  # where the search for enough seeds ends
 LEAST_BOOTSTRAP = 8  # values: 6,435 different resamples; three values have only ten
 
 
-def _half_width(values: Sequence[float], confidence: float, count: int | np.ndarray):
-    """Of Student's interval from `count` values that spread as these do."""
-    error = np.std(values, ddof=1) / np.sqrt(count)
-    return stats.t.ppf((1 + confidence) / 2, count - 1) * error
-
-
 def student_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
     """Student's interval of the mean; (nan, nan) for fewer than two values."""
     if len(values) < 2:
         return np.nan, np.nan
-    mean, half = np.mean(values), _half_width(values, confidence, len(values))
-    return float(mean - half), float(mean + half)
+    with np.errstate(invalid="ignore"), catch_warnings(action="ignore"):  # values all the same
+        low, high = stats.ttest_1samp(values, 0).confidence_interval(confidence)
+    return float(low), float(high)
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
@@ -55,12 +51,15 @@ def smallest_p(values: Sequence[float], low: float, high: float) -> float:
     """
     if len(values) < 2:
         return 1.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # values that are all the same
-        from_low, from_high = (np.mean(values) - np.array([low, high])) / stats.sem(values)
-    student = stats.t(len(values) - 1)
-    inside = max(student.sf(from_low), student.cdf(from_high))
-    p = min(inside, student.cdf(from_low), student.sf(from_high))
-    return 1.0 if np.isnan([from_low, from_high]).any() else float(p)
+
+    def p(limit: float, alternative: str) -> float:
+        return stats.ttest_1samp(values, limit, alternative=alternative).pvalue
+
+    with np.errstate(all="ignore"), catch_warnings(action="ignore"):  # values all the same
+        above_low, below_high = p(low, "greater"), p(high, "less")
+        below_low, above_high = p(low, "less"), p(high, "greater")
+    smallest = min(max(above_low, below_high), below_low, above_high)
+    return 1.0 if np.isnan([above_low, below_high]).any() else float(smallest)
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
@@ -85,5 +84,6 @@ def seeds_needed(
     changes with the number. None if 1,000 seeds are not enough.
     """
     counts = np.arange(least, MOST_SEEDS + 1)
-    enough = counts[_half_width(differences, confidence, counts) <= half_width]
+    errors = np.std(differences, ddof=1) / np.sqrt(counts)
+    enough = counts[stats.t.ppf((1 + confidence) / 2, counts - 1) * errors <= half_width]
     return int(enough[0]) if len(enough) else None
