@@ -41,6 +41,7 @@ HEADS = {
                "seeds:"),
     "analysis": ("variant", "parameters:", "multiply-adds:", "receptive field:",
                  "test accuracy (%):", "seeds:"),
+    "longer": ("variant", "epochs:", "test accuracy (%):", "seeds:"),
 }
 # fmt: on
 

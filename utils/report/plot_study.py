@@ -159,7 +159,7 @@ def plot_fields(
     Solid: the receptive field, of side `reach`. Dotted: the square that holds half of the gradient,
     of side `halves`. Dashed: an image of 32 pixels.
     """
-    fig, (axes,) = new_figure(2.75 * len(fields) + 1.1, 3.3, columns=len(fields), sharey=True)
+    fig, (axes,) = new_figure(2.3 * len(fields) + 1.1, 2.9, columns=len(fields), sharey=True)
     for ax, (name, field) in zip(axes, fields.items(), strict=True):
         edge = len(field) / 2
         # A field's rim is faint: colours by the square root leave it to be seen.
