@@ -113,7 +113,7 @@ def test_what_is_no_compose_of_albumentations():
         transforms = [flip()]
 
     for wrong, remedy in (
-        (Wrapper(), r"give its \.transform"),
+        (Wrapper(), r"of a wrapper its \.transform"),
         (TorchvisionCompose(), "torchvision"),
         (lambda image: image, r"give the A\.Compose"),
         ([flip()], "got builtins.list"),
