@@ -24,9 +24,10 @@ def measure_augmentation(augmentation: A.BaseCompose | None) -> list[Rule]:
     """What an albumentations Compose does to uint8 images (32, 32, 3), beside what is asked for.
 
     The three steps of the assignment are measured one by one, each on a copy of its own that always
-    acts: so a step whose limits are zero, arguments that albumentations ignores and a fill on the
-    wrong scale come to light. Only the probabilities are read off. With None nothing is measured.
-    The augmentation itself is left as it is. Raises ValueError for anything but a Compose.
+    acts: what it draws and what it fills in. So a step whose limits are zero, arguments that
+    albumentations ignores and a fill on the wrong scale come to light. The probabilities are read
+    off. With None nothing is measured. The augmentation itself is left as it is. Raises ValueError
+    for anything but a Compose.
     """
     if augmentation is not None and not isinstance(augmentation, A.BaseCompose):
         kind = f"{type(augmentation).__module__}.{type(augmentation).__name__}"
