@@ -1,6 +1,7 @@
 """Each step of an augmentation is measured alone, by what it does."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,23 +105,21 @@ def test_probabilities_of_steps_in_containers(container, p):
     assert words(FLIP, container) == f"mirrored, p = {p}"
 
 
-def test_what_is_no_compose_of_albumentations():
-    class Wrapper:
-        def __init__(self):
-            self.transform = A.Compose([flip()])
-
-    class TorchvisionCompose:  # as in torchvision.transforms
-        transforms = [flip()]
-
-    for wrong, remedy in (
-        (Wrapper(), r"give its \.transform"),
-        (TorchvisionCompose(), "torchvision"),
-        (lambda image: image, r"give the A\.Compose"),
-        ([flip()], "got builtins.list"),
-        (flip(), "got albumentations"),
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        SimpleNamespace(transform=A.Compose([flip()])),  # a wrapper
+        SimpleNamespace(transforms=[flip()]),  # as torchvision's Compose
+        lambda image: image,
+        [flip()],
+        flip(),
+    ],
+)
+def test_what_is_no_compose_of_albumentations(wrong):
+    with pytest.raises(
+        ValueError, match=r"got .*give the A\.Compose.*its \.transform.*torchvision"
     ):
-        with pytest.raises(ValueError, match=remedy):
-            measure_augmentation(wrong)
+        measure_augmentation(wrong)
 
 
 def test_without_an_augmentation_nothing_is_measured():
@@ -156,6 +155,8 @@ def test_what_is_constant_is_no_shift_in_both_directions():
     assert words(AFFINE, sideways).startswith("x ±2, y ±0 pixels, ")
     assert AFFINE in failed(constant) and AFFINE in failed(one_way)
     assert AFFINE not in failed(sideways)
+    fitted = A.Affine(translate_percent=(-0.1, 0.1), fit_output=True, **limits)
+    assert AFFINE in failed(fitted)  # it ignores the shift
     always_small = A.Affine(translate_percent=(-0.1, 0.1), scale=0.9, rotate=10)
     assert words(AFFINE, always_small) == "±3 pixels, always -10%, always +10°, p = 0.5"
     assert AFFINE in failed(always_small)
@@ -198,8 +199,9 @@ def test_other_sizes_and_numbers(change):
     assert CUTOUT in failed(cutout(**change))
 
 
-def test_random_colours():
-    assert CUTOUT in failed(cutout("random")) and "colours" in words(CUTOUT, cutout("random"))
+@pytest.mark.parametrize("fill", ["random", "random_uniform", "inpaint_telea"])
+def test_other_colours(fill):
+    assert CUTOUT in failed(cutout(fill)) and "colours" in words(CUTOUT, cutout(fill))
 
 
 def test_the_augmentation_is_left_alone():

@@ -240,18 +240,10 @@ def test_a_dilated_layer_that_is_never_called():
 # --- 6 global average pooling ---
 
 
-class Call(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
 def ending(function):
     network = good()
-    network.O[0] = Call(function)
+    network.O[0] = Block()
+    network.O[0].extra = function  # a module becomes its only layer
     return network
 
 

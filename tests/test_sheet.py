@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 from small_networks import good
-from torch import nn
 
 from models import create_model
 from utils.data import make_augmentation
 from utils.grading import Rule, SpecSheet, spec_sheet
+from utils.grading.rules import run_rules
 
 AUGMENTATION = make_augmentation(
     shift=0.125, scale=0.1, rotate=15, affine_prob=0.5, cutout_prob=0.25
@@ -51,12 +51,6 @@ def test_html_has_every_rule_and_no_markup_of_others():
     assert "&lt;script&gt;" in html and "<script>" not in html and "a &amp; b" in html
 
 
-def test_images_of_another_size_and_other_numbers_of_classes():
-    network = good()
-    network.O[2] = nn.Linear(8, 100)
-    assert spec_sheet(network, side=64, num_classes=100).passed
-
-
 def test_a_compiled_network_is_the_one_inside():
     assert spec_sheet(torch.compile(good())).passed
 
@@ -71,3 +65,48 @@ def test_grading_knows_nothing_of_training():
     code = "import sys, utils.grading; print([m for m in sys.modules if 'utils.training' in m])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+# --- the rules for a run ---
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    for name, epochs in (("best", 3), ("last", 5)):
+        run = {"history": [{"epoch": epoch} for epoch in range(1, epochs + 1)]}
+        torch.save({"network": good().state_dict(), "run": run}, tmp_path / f"{name}.pt")
+    return tmp_path
+
+
+def checkpoints(run_dir):
+    rule = run_rules(good(), None, run_dir)[1]
+    return rule.measured, rule.passed
+
+
+def test_both_are_there(run_dir):
+    assert checkpoints(run_dir) == ("best: epoch 3, last: epoch 5", True)
+    assert checkpoints(str(run_dir))[1]
+
+
+def test_one_is_missing(run_dir):
+    (run_dir / "best.pt").unlink()  # as after a run without validation images
+    assert checkpoints(run_dir) == ("no best.pt", False)
+
+
+def test_one_is_damaged_or_foreign(run_dir):
+    path = run_dir / "last.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    words, passed = checkpoints(run_dir)
+    assert words.startswith("last.pt can't be read") and not passed
+    torch.save({"weights": 1}, path)
+    assert not checkpoints(run_dir)[1]
+
+
+def test_another_networks(run_dir):
+    torch.save({"network": {"w": torch.zeros(1)}, "run": {"history": []}}, run_dir / "last.pt")
+    assert checkpoints(run_dir) == ("last.pt is another network's", False)
+
+
+@pytest.mark.parametrize(("accuracy", "passed"), [(None, None), (0.8499, False), (0.85, True)])
+def test_accuracy(accuracy, passed):
+    assert run_rules(good(), accuracy, None)[0].passed is passed

@@ -9,7 +9,7 @@ from .trace import Operation
 
 __all__ = ["Block", "blocks", "convs_on_maps", "final_map", "pools", "shrinks", "unpadded_shape"]
 
-GIVEN_NAME = re.compile(r"(?:^|\.)(C\d+)(?:\.|$)")  # "C3" in "net.C3.0.conv.weight"
+GIVEN_NAME = re.compile(r"\bC\d+\b")  # "C3" in "net.C3.0.conv.weight"
 # ATen's names; circular padding writes into a new_empty.
 PADS = {"constant_pad_nd", "replication_pad2d", "reflection_pad2d", "new_empty"}
 
@@ -41,15 +41,14 @@ def blocks(operations: list[Operation]) -> list[Block]:
     after the last convolution over a map and after the map itself.
     """
     convs = convs_on_maps(operations)
-    ends = [op for op in (*convs[-1:], final_map(operations)) if op]
-    end = max((operations.index(op) + 1 for op in ends), default=0)
-    body, rest = operations[:end], operations[end:]
+    ends = {*convs[-1:], final_map(operations)}
+    end = max((place for place, op in enumerate(operations, 1) if op in ends), default=0)
+    body = operations[:end]
     names = _given_names(body, convs) or _names_by_resolution(body, convs)
-    found = [
-        Block(name, tuple(op for op, its_name in zip(body, names, strict=True) if its_name == name))
-        for name in sorted(set(names), key=lambda name: int(name[1:]))
-    ]
-    return found + ([Block("O", tuple(rest))] if rest else [])
+    found = {}
+    for op, name in zip(operations, names + ["O"] * (len(operations) - end), strict=True):
+        found.setdefault(name, []).append(op)
+    return [Block(name, tuple(its_operations)) for name, its_operations in found.items()]
 
 
 def convs_on_maps(operations: list[Operation]) -> list[Operation]:
@@ -65,17 +64,13 @@ def final_map(operations: Iterable[Operation]) -> Operation | None:
 
 def _given_names(body: list[Operation], convs: list[Operation]) -> list[str]:
     """The name C1, C2, … of each operation's module; nothing unless C1 to C4 all convolve."""
-
-    def given(op: Operation) -> str | None:
-        matches = map(GIVEN_NAME.search, [op.module, *op.parameters])
-        return next((match[1] for match in matches if match), None)
-
-    if not {"C1", "C2", "C3", "C4"} <= {given(op) for op in convs}:
+    matches = [GIVEN_NAME.search(" ".join((op.module, *op.parameters))) for op in body]
+    names = {op: match[0] for op, match in zip(body, matches, strict=True) if match}
+    if not {"C1", "C2", "C3", "C4"} <= {names.get(op) for op in convs}:
         return []
-    names = [given(op) for op in body]
-    current = next(name for name in names if name)
+    current = next(iter(names.values()))
     # What stands outside of all of them, as a transition layer does, belongs to the one before it.
-    return [current := name or current for name in names]
+    return [current := names.get(op, current) for op in body]
 
 
 def _names_by_resolution(body: list[Operation], convs: list[Operation]) -> list[str]:
@@ -113,10 +108,8 @@ def pools(op: Operation) -> bool:
         return False
     if "avg_pool" in op.name and prod(op.out_shape[2:]) == 1:
         return op.name == "avg_pool2d" and tuple(op.args[1]) != op.in_shape[2:]
-    if "pool" in op.name:
-        return True
     takes_all = op.name in ("constant_pad_nd", "permute", "transpose") or (
         op.name == "slice" and (len(op.args) < 5 or op.args[4] == 1)  # its step
     )
     smaller = len(op.out_shape) == 4 and prod(op.out_shape[2:]) < prod(op.in_shape[2:])
-    return smaller and op.in_shape[0] == op.out_shape[0] and not takes_all
+    return "pool" in op.name or (smaller and not takes_all)

@@ -1,16 +1,18 @@
-"""The assignment's rules for a network, each a function from evidence to a `Rule`."""
+"""The assignment's rules for a network and for a run, each a function that returns a `Rule`."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from .blocks import Block, convs_on_maps, final_map, pools, shrinks, unpadded_shape
+from .blocks import blocks, convs_on_maps, final_map, pools, shrinks, unpadded_shape
+from .receptive_field import receptive_field
 from .trace import Operation
 
-__all__ = ["NETWORK_RULES", "Evidence", "Rule", "first_line"]
+__all__ = ["Rule", "first_line", "network_rules", "run_rules"]
 
 
 @dataclass(frozen=True)
@@ -24,127 +26,66 @@ class Rule:
     passed: bool | None  # None: nothing was given to measure it on
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What was seen when a network ran on images (2, 3, H, W). No operations: it did not run."""
-
-    network: nn.Module
-    num_classes: int
-    device: str
-    logits: tuple[int, ...] | str  # their shape, or what came in their place
-    operations: list[Operation]
-    blocks: list[Block]
-    reach: int | str  # the receptive field in pixels, or why it can't be measured
-
-
-def runs(seen: Evidence) -> Rule:
-    """It runs on the device it is given, and puts out logits."""
-    wanted = (2, seen.num_classes)
-    words = f"{seen.logits} on {seen.device}" if seen.operations else f"{seen.logits}"
-    return Rule("1", "runs on GPU or CPU", f"logits {wanted}", words, seen.logits == wanted)
-
-
-def four_blocks(seen: Evidence) -> Rule:
-    """C1 to C4 with convolutions over maps, and O behind them."""
-    names = [block.name for block in seen.blocks]
-    words = ", ".join(
-        block.name if block.name == "O" else f"{block.name} {_x(block.out_shape[2:])}"
-        for block in seen.blocks
-    )
-    passed = len(names) == 5 and names[-1] == "O"
-    return Rule("2", "blocks", "C1 C2 C3 C4 and O", words or "none", passed)
+def network_rules(network: nn.Module, operations: list[Operation]) -> list[Rule]:
+    """The rules for a network and what it did on images; no operations: it did not run."""
+    found = blocks(operations)
+    sizes = _counted(f"{block.name} {_x(block.out_shape[2:])}".strip() for block in found)
+    four = len(found) == 5 and found[-1].name == "O"
+    poolings = [op for op in operations if pools(op)]
+    pooled = _counted(f"{_name(op)} {op.in_shape[2]}→{op.out_shape[2]}" for op in poolings)
+    pairs = _separable_pairs(operations)
+    dilated = [op for op in convs_on_maps(operations) if _is_dilated(op)]
+    dilations = _counted(f"{_x(op.kernel)} dilation {max(op.dilation)}" for op in dilated)
+    count = sum(parameter.numel() for parameter in network.parameters())  # also what never runs
+    return [
+        Rule("2", "blocks", "C1 C2 C3 C4 and O", sizes, four),
+        Rule("2", "downsampling", "three 3×3 of stride 2", *_downsampling(operations)),
+        Rule("2", "pooling besides GAP", "none", pooled, bool(operations) and not poolings),
+        Rule("3", "receptive field", "more than 44", *_reach(network)),
+        Rule("4", "depthwise separable", "depthwise, then 1×1", _counted(pairs), bool(pairs)),
+        Rule("5", "dilated convolution", "at least one", dilations, bool(dilated)),
+        Rule("6", "global average pooling", "over the whole map", *_global_average(operations)),
+        Rule("8", "parameters", "fewer than 200,000", f"{count:,}", count < 200_000),
+    ]
 
 
-def downsampling(seen: Evidence) -> Rule:
+def run_rules(network: nn.Module, accuracy: float | None, run_dir: Path | str | None) -> list[Rule]:
+    """The rules for a run: its test accuracy, a fraction 0–1, and the folder of its checkpoints."""
+    reached = ("", None) if accuracy is None else (f"{accuracy:.2%}", accuracy >= 0.85)
+    kept = ("", None) if run_dir is None else _checkpoints(network, Path(run_dir))
+    return [
+        Rule("8", "test accuracy", "at least 85%", *reached),
+        Rule("9", "checkpoints", "the best and the last", *kept),
+    ]
+
+
+def _downsampling(operations: list[Operation]) -> tuple[str, bool]:
     """Three strided 3×3 convolutions, or dilated kernels in their place for 200 points."""
-    convs = convs_on_maps(seen.operations)
+    convs = convs_on_maps(operations)
     strided = [op for op in convs if max(op.stride) > 1]
     shrinking = [op for op in convs if _is_dilated(op) and shrinks(op)]
     # Dilated kernels stand in the place of all three strides only where they make maps smaller.
-    if len(shrinking) >= 3 and not strided and not any(map(pools, seen.operations)):
+    if len(shrinking) >= 3 and not strided and not any(map(pools, operations)):
         sides = [unpadded_shape(op)[2] for op in shrinking] + [shrinking[-1].out_shape[2]]
         way = "→".join(map(str, dict.fromkeys(sides)))
-        words, passed = f"dilation alone: {way} (+200 points)", True
-    else:
-        words = _counted(
-            f"{_x(op.kernel)}{'' if op.stride == (2, 2) else f'/{op.stride[0]}'} "
-            f"{unpadded_shape(op)[2]}→{op.out_shape[2]}"
-            for op in strided
-        )
-        passed = [(op.kernel, op.stride) for op in strided] == 3 * [((3, 3), (2, 2))]
-    return Rule("2", "downsampling", "three 3×3 of stride 2", words, passed)
+        return f"dilation alone: {way} (+200 points)", True
+    words = _counted(
+        f"{_x(op.kernel)}{'' if op.stride == (2, 2) else f'/{op.stride[0]}'} "
+        f"{unpadded_shape(op)[2]}→{op.out_shape[2]}"
+        for op in strided
+    )
+    return words, [(op.kernel, op.stride) for op in strided] == 3 * [((3, 3), (2, 2))]
 
 
-def no_other_pooling(seen: Evidence) -> Rule:
-    """Nothing but convolutions makes maps smaller, global average pooling aside."""
-    found = [op for op in seen.operations if pools(op)]
-    words = _counted(f"{_name(op)} {op.in_shape[2]}→{op.out_shape[2]}" for op in found)
-    return Rule("2", "pooling besides GAP", "none", words, bool(seen.operations) and not found)
+def _reach(network: nn.Module) -> tuple[str, bool]:
+    try:
+        reach = max(receptive_field(network).shape)
+    except Exception as error:  # for example a network that takes one size only
+        return f"not to be had: {first_line(error)}", False
+    return f"{reach}", reach > 44
 
 
-def wide_view(seen: Evidence) -> Rule:
-    """The receptive field of the last map."""
-    passed = isinstance(seen.reach, int) and seen.reach > 44
-    return Rule("3", "receptive field", "more than 44", f"{seen.reach}", passed)
-
-
-def depthwise_separable(seen: Evidence) -> Rule:
-    """One kernel for each channel, then a 1×1 convolution that mixes the channels."""
-    pairs = _separable_pairs(seen.operations)
-    words = _counted(f"{first.groups}→{second.out_shape[1]}" for first, second in pairs)
-    return Rule("4", "depthwise separable", "depthwise, then 1×1", words, bool(pairs))
-
-
-def dilated(seen: Evidence) -> Rule:
-    """A dilated convolution that really runs; a dilated 1×1 kernel is none."""
-    found = [op for op in convs_on_maps(seen.operations) if _is_dilated(op)]
-    words = _counted(f"{_x(op.kernel)} dilation {max(op.dilation)}" for op in found)
-    return Rule("5", "dilated convolution", "at least one", words, bool(found))
-
-
-def global_average_pooling(seen: Evidence) -> Rule:
-    """The mean of the last map: numbers are compared, so every way to write it counts."""
-    words, passed = "no map to average", False
-    if last := final_map(seen.operations):
-        later = seen.operations[seen.operations.index(last) + 1 :]
-        features = last.output.float()
-        words = f"none: {_x(last.out_shape[1:])} is flattened"
-        for op in reversed(later):
-            if "pool" in op.name or op.name in ("amax", "max", "mean", "sum"):
-                words = f"{_name(op)} {_x(op.in_shape[2:])}→{_x(op.out_shape[2:]) or 1}"
-        # The second order of axes is that of maps (N, H, W, C), as a norm of channels wants them.
-        for axes in ((2, 3), (1, 2)):
-            mean, spread = features.mean(axes), features.std()
-            if any(_is_close(op.output, mean, spread) for op in later):
-                sides = [last.out_shape[axis] for axis in axes]
-                words, passed = f"mean of {_x(sides)}, {mean.shape[1]} channels", True
-    return Rule("6", "global average pooling", "over the whole map", words, passed)
-
-
-def parameters(seen: Evidence) -> Rule:
-    """All of them, also those that never run."""
-    count = sum(parameter.numel() for parameter in seen.network.parameters())
-    return Rule("8", "parameters", "fewer than 200,000", f"{count:,}", count < 200_000)
-
-
-NETWORK_RULES = (
-    runs,
-    four_blocks,
-    downsampling,
-    no_other_pooling,
-    wide_view,
-    depthwise_separable,
-    dilated,
-    global_average_pooling,
-    parameters,
-)
-
-
-def _is_dilated(conv: Operation) -> bool:
-    return max(conv.dilation) > 1 and max(conv.kernel) > 1
-
-
-def _separable_pairs(operations: list[Operation]) -> list[tuple[Operation, Operation]]:
+def _separable_pairs(operations: list[Operation]) -> list[str]:
     """Depthwise convolutions, each with the 1×1 convolution that takes what it puts out.
 
     What keeps the number of values (norm, activation, gate) may lie between. Where two ways are
@@ -157,15 +98,58 @@ def _separable_pairs(operations: list[Operation]) -> list[tuple[Operation, Opera
         first = source[op.inputs[0]] if op.is_conv and op.inputs else None
         if first and op.kernel == (1, 1) and op.groups == 1:
             if max(first.kernel) > 1 and first.groups == first.in_shape[1] > 1:
-                pairs.append((first, op))
+                pairs.append(f"{first.groups}→{op.out_shape[1]}")
     return pairs
+
+
+def _global_average(operations: list[Operation]) -> tuple[str, bool]:
+    """The mean of the last map: numbers are compared, so every way to write it counts."""
+    last = final_map(operations)
+    if not last:
+        return "no map to average", False
+    later, features = operations[operations.index(last) + 1 :], last.output.float()
+    # The second order of axes is that of maps (N, H, W, C), as a norm of channels wants them.
+    for axes in ((2, 3), (1, 2)):
+        mean, spread = features.mean(axes), features.std()
+        if any(_is_close(op.output, mean, spread) for op in later):
+            sides = [last.out_shape[axis] for axis in axes]
+            return f"mean of {_x(sides)}, {mean.shape[1]} channels", True
+    for op in later:
+        if "pool" in op.name or op.name in ("amax", "max", "mean", "sum"):
+            return f"{_name(op)} {_x(op.in_shape[2:])}→{_x(op.out_shape[2:]) or 1}", False
+    return f"none: {_x(last.out_shape[1:])} is flattened", False
+
+
+def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
+    """Whether best.pt and last.pt hold weights that fit the network."""
+    words = []
+    for name in ("best", "last"):
+        try:
+            state = torch.load(run_dir / f"{name}.pt", map_location="cpu", weights_only=True)
+            found, epochs = _shapes(state["network"]), len(state["run"]["history"])
+        except FileNotFoundError:
+            return f"no {name}.pt", False
+        except Exception as error:  # a damaged file fails in many ways
+            return f"{name}.pt can't be read: {first_line(error)}", False
+        if found != _shapes(network.state_dict()):
+            return f"{name}.pt is another network's", False
+        words.append(f"{name}: epoch {epochs}")
+    return ", ".join(words), True
+
+
+def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
+
+
+def _is_dilated(conv: Operation) -> bool:
+    return max(conv.dilation) > 1 and max(conv.kernel) > 1
 
 
 def _is_close(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> bool:
     """Whether they differ by rounding only, which 1 % of the map's spread leaves room for."""
-    if values.numel() != mean.numel() or not spread > 0:
+    if values.numel() != mean.numel():
         return False
-    return bool(((values.reshape(mean.shape) - mean).abs() <= 0.01 * spread).all())
+    return bool(((values.reshape(mean.shape) - mean).abs() < 0.01 * spread).all())
 
 
 def _name(op: Operation) -> str:

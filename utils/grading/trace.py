@@ -1,14 +1,15 @@
 """What a network does when it runs: the operations of its forward pass."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from math import prod
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+from torch.utils.module_tracker import ModuleTracker
 
 __all__ = ["CallCounter", "Operation", "trace"]
 
@@ -19,8 +20,9 @@ class Operation:
 
     A tensor among `args` is kept as its shape. `inputs` are the operations whose results this one
     takes, `parameters` the names of the parameters. `module` is the path of the innermost module
-    that ran, as in ``named_modules()``. `call` is the number of the torch function that ran it,
-    counted from the start: another run makes the same calls, so it finds the same map there.
+    that ran, behind the class of the network: "Net.C1.0". `call` is the number of the torch
+    function that ran it, counted from the start: another run makes the same calls, so it finds the
+    same map there.
     """
 
     func: object
@@ -71,16 +73,11 @@ class Operation:
 class CallCounter(TorchFunctionMode):
     """Counts the torch functions and methods that a network calls, not those inside of them."""
 
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
+    calls = 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.calls += 1
-        return self.run(func, args, kwargs or {})
-
-    def run(self, func, args: tuple, kwargs: dict):
-        return func(*args, **kwargs)
+        self.calls += func.__name__ != "__get__"  # attributes: hooks read them too
+        return func(*args, **(kwargs or {}))
 
 
 class _Recorder(TorchDispatchMode):
@@ -90,69 +87,52 @@ class _Recorder(TorchDispatchMode):
     results stand for the parameters that went into them.
     """
 
-    def __init__(self, network: nn.Module, images: torch.Tensor, counter: CallCounter):
+    def __init__(self, network: nn.Module, images: torch.Tensor):
         super().__init__()
-        self.operations, self.counter, self.modules = [], counter, [""]
-        # {id of a tensor: (tensor, the operation that made it)}; what is kept here keeps its id.
-        self.made = {id(images): (images, None)}
-        # The same by memory, for a tensor that was written into, or rewrapped, behind torch's back.
-        self.made_at = {images.untyped_storage().data_ptr(): None}
-        self.names = {  # by memory too, since a transposed weight is another tensor
-            parameter.data_ptr(): frozenset([name])
-            for name, parameter in network.named_parameters()
-        }
-        self.kept = []  # as long as results are kept, no memory is used twice
+        self.operations, self.counter, self.modules = [], CallCounter(), ModuleTracker()
+        # Where tensors come from: an operation, None for the images, or names of parameters. By id,
+        # and by memory for one that was written into, or rewrapped, behind torch's back.
+        self.origins = {}
+        self.kept = []  # as long as results are kept, no id and no memory is used twice
+        for name, parameter in network.named_parameters():
+            self._remember(parameter, frozenset([name]))
+        self._remember(images, None)
 
-    def enter(self, name: str, *_) -> None:
-        self.modules.append(name)
+    def _remember(self, tensor: torch.Tensor, origin: Operation | frozenset[str] | None) -> None:
+        self.origins[id(tensor)] = self.origins[tensor.untyped_storage().data_ptr()] = origin
 
-    def leave(self, *_) -> None:
-        self.modules.pop()
+    def _origin(self, tensor: torch.Tensor) -> Operation | frozenset[str] | None:
+        of_memory = self.origins.get(tensor.untyped_storage().data_ptr(), frozenset())
+        return self.origins.get(id(tensor), of_memory)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        results = [item for item in _flat([out]) if isinstance(item, torch.Tensor)]
-        makers, names = [], frozenset()
-        tensors = [item for item in _flat(args) if isinstance(item, torch.Tensor)]
-        for item in tensors:
-            memory = item.untyped_storage().data_ptr()
-            if id(item) in self.made:
-                makers.append((item, self.made[id(item)][1]))
-            elif item.data_ptr() in self.names:
-                names |= self.names[item.data_ptr()]
-            elif memory in self.made_at:
-                makers.append((item, self.made_at[memory]))
+        results = [item for item in tree_leaves(out) if isinstance(item, torch.Tensor)]
         self.kept += results
-        if results and makers:
-            self._record(func, args, makers, names, results)
-        elif names:
-            self.names |= {item.data_ptr(): names for item in results}
+        data, makers, names = [], [], frozenset()
+        for item in tree_leaves(args):
+            origin = self._origin(item) if isinstance(item, torch.Tensor) else frozenset()
+            if isinstance(origin, frozenset):
+                names |= origin
+            else:
+                data.append(item)
+                makers.append(origin)
+        origin = names
+        if data and results:
+            origin = Operation(
+                func=func.overloadpacket,
+                args=tuple(tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in args),
+                in_shape=tuple(data[0].shape),
+                output=results[0],
+                inputs=tuple(filter(None, makers)),
+                module=max(self.modules.parents, key=len),
+                parameters=names,
+                call=self.counter.calls,
+            )
+            self.operations.append(origin)
+        for item in results if origin else ():
+            self._remember(item, origin)
         return out
-
-    def _record(self, func, args, makers, names, results) -> None:
-        shapes = tuple(tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in args)
-        operation = Operation(
-            func=func.overloadpacket,
-            args=shapes,
-            in_shape=tuple(makers[0][0].shape),
-            output=results[0],
-            inputs=tuple(maker for _, maker in makers if maker),
-            module=self.modules[-1],
-            parameters=names,
-            call=self.counter.calls,
-        )
-        self.operations.append(operation)
-        for item in results:
-            self.made[id(item)] = item, operation
-            self.made_at[item.untyped_storage().data_ptr()] = operation
-
-
-def _flat(items):
-    for item in items:
-        if isinstance(item, (list, tuple)):  # cat takes a list, split returns one
-            yield from _flat(item)
-        else:
-            yield item
 
 
 def trace(network: nn.Module, images: torch.Tensor) -> list[Operation]:
@@ -160,16 +140,7 @@ def trace(network: nn.Module, images: torch.Tensor) -> list[Operation]:
 
     What is defined and never called is not in it. Run it in eval mode: it changes nothing then.
     """
-    counter = CallCounter()
-    recorder = _Recorder(network, images, counter)
-    handles = []
-    for name, module in network.named_modules():
-        handles.append(module.register_forward_pre_hook(partial(recorder.enter, name)))
-        handles.append(module.register_forward_hook(recorder.leave))
-    try:
-        with torch.no_grad(), counter, recorder:
-            network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    recorder = _Recorder(network, images)
+    with torch.no_grad(), recorder.counter, recorder.modules, recorder:
+        network(images)
     return recorder.operations
