@@ -167,4 +167,4 @@ def _x(sizes: Iterable[int]) -> str:
 
 def first_line(error: Exception) -> str:
     """An error in a few words."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:60]}"
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"

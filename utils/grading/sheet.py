@@ -76,10 +76,10 @@ def spec_sheet(
 ) -> SpecSheet:
     """Measure every rule of the assignment on anybody's network, by running it on images.
 
-    The images are (2, 3, 32, 32), of noise, on the CPU. `augmentation` is an albumentations
-    Compose, `accuracy` the test accuracy as a fraction 0–1, `run_dir` the folder with best.pt and
-    last.pt. A rule whose subject is not given is shown as not measured. The network is left as it
-    is. Raises ValueError for an augmentation that is no Compose.
+    The images are (2, 3, 32, 32), of noise, on the device of the network. `augmentation` is an
+    albumentations Compose, `accuracy` the test accuracy as a fraction 0–1, `run_dir` the folder
+    with best.pt and last.pt. A rule whose subject is not given is shown as not measured. The
+    network is left as it is. Raises ValueError for an augmentation that is no Compose.
     """
     network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
     runs, operations = _run(network)
@@ -91,13 +91,19 @@ def spec_sheet(
 def _run(network: nn.Module) -> tuple[Rule, list[Operation]]:
     """The rule that it puts out logits, and what it did on the way: nothing if it raised."""
     try:
-        probe = copy.deepcopy(network).cpu().float().eval()
-        images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        probe = copy.deepcopy(network).float().eval()
+        device = next((weight.device for weight in probe.parameters()), torch.device("cpu"))
+        noise = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        images = noise.to(device)
         with torch.no_grad():
             out = probe(images)
         is_tensor = isinstance(out, torch.Tensor)
         found = tuple(out.shape) if is_tensor else f"a {type(out).__name__}, not a tensor"
-        words, passed, operations = f"{found} on cpu", found == (2, 10), trace(probe, images)
+        words, passed, operations = (
+            f"{found} on {device.type}",
+            found == (2, 10),
+            trace(probe, images),
+        )
     except Exception as error:  # whatever somebody's network raises is the measurement
         words, passed, operations = first_line(error), False, []
     return Rule("1", "runs on GPU or CPU", "logits (2, 10)", words, passed), operations
