@@ -48,7 +48,7 @@ def test_results():
     assert first["device and version"] == "test device, float32, torch 2.0, 4 at once"
     assert second == {
         "recipe": "s7",
-        "parameters": "120,000",
+        "parameters": "130,000",
         "epochs": "30",
         "seeds": "2",
         "test accuracy (%)": "91.00 ± 1.41",
