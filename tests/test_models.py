@@ -268,3 +268,10 @@ def test_the_shipped_accuracy_is_the_cards(name: str, cifar10: tuple):
     _, correct, _ = evaluate(create_model(name, pretrained=True), part).tolist()
     # 2,000 of the 10,000 images: within three standard errors of the card's figure.
     assert abs(correct / 2000 - model_card(name)["test_accuracy"]) < 0.02
+
+
+def test_a_residual_pair_adds_its_input():
+    pair, x = ResidualPair(4).eval(), torch.randn(2, 4, 8, 8)
+    for parameter in pair.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(pair(x), x)
