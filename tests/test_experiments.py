@@ -43,7 +43,8 @@ def runner(images, tmp_path, monkeypatch):
         return len(trained)
 
     call.path = tmp_path / "a.jsonl"
-    call.read = lambda: read_records(call.path, recipes)
+    networks = {name: {} for name in variants}
+    call.read = lambda: read_records(call.path, recipes, networks)
     call.names = lambda: [(entry["variant"], entry["seed"]) for entry in call.read()[0]]
     return call
 
