@@ -22,15 +22,15 @@ def test_a_sheet_that_passes():
     assert sheet.passed and len(sheet) == 14
     assert [rule.number for rule in sheet] == list("12223456777889")
     first = str(sheet).splitlines()[0]
-    assert first == "PASS: all 13 measured rules hold (1 not measured)"
+    assert first == "PASS: all 13 measured checks hold (1 not measured)"
     complete = SpecSheet(Rule("1", "a", "b", "c", True) for _ in range(14))
-    assert complete.verdict == "PASS: all 14 rules hold"
+    assert complete.verdict == "PASS: all 14 checks hold"
 
 
 def test_a_sheet_that_fails():
     sheet = spec_sheet(create_model("tutorial"), accuracy=0.6)
     assert not sheet.passed
-    assert sheet.verdict == "FAIL: 8 of 14 rules (4 not measured)"
+    assert sheet.verdict == "FAIL: 8 of 14 checks (4 not measured)"
     lines = str(sheet).splitlines()[3:]
     assert [line[:4].strip() for line in lines if line[:4].strip()].count("FAIL") == 8
 

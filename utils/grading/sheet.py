@@ -37,8 +37,8 @@ class SpecSheet(list[Rule]):
         missing = sum(rule.passed is None for rule in self)
         note = f" ({missing} not measured)" if missing else ""
         if failed:
-            return f"FAIL: {failed} of {len(self)} rules{note}"
-        return f"PASS: all {len(self) - missing} {'measured ' if missing else ''}rules hold{note}"
+            return f"FAIL: {failed} of {len(self)} checks{note}"
+        return f"PASS: all {len(self) - missing} {'measured ' if missing else ''}checks hold{note}"
 
     def __str__(self) -> str:
         rows = [HEAD, *map(_cells, self)]
