@@ -8,8 +8,10 @@ How long 85 % takes is what ``python train.py --recipe fast`` shows; `make bench
 """
 
 import argparse
+import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -116,6 +118,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     add, cores = parser.add_argument, os.cpu_count()
     add("--workers", type=int, default=cores, help="of the usual way (default: %(default)s)")
     add("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
+    add("--record", type=Path, help="append a line of JSON, as the report's table has it")
     args = parser.parse_args(arguments)
     device = get_device(args.device)
     about = machine(device) | {"workers": args.workers}
@@ -126,6 +129,11 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     print(f"{'one epoch of 50,000 images, s7':56}{'seconds':>10}{'times as fast':>16}")
     for name, value in seconds.items():
         print(f"{name:56}{value:10.1f}{usual / value:16.1f}")
+    if args.record:
+        size = get_recipe("s7").batch_size
+        entry = {"network": "s7", "batch_size": size, "machine": about, "seconds": seconds}
+        with args.record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
     return seconds
 
 

@@ -126,11 +126,27 @@ def published() -> str:
     return markdown_table(head, rows)
 
 
+def speed() -> str:
+    """The seconds of an epoch as bench.py measured them: two columns for each of its records."""
+    lines = (FOLDER / "speed.jsonl").read_text(encoding="utf-8").splitlines()
+    head, runs = ["one epoch of 50,000 images"], [json.loads(line) for line in lines]
+    for run in runs:
+        head += [f"{run['network']}, {run['machine']['device']}: seconds:", "times as fast:"]
+    rows = []
+    for name in runs[0]["seconds"]:
+        rows.append([name])
+        for seconds in (run["seconds"] for run in runs):
+            usual, own = seconds["the usual way"], seconds[name]
+            rows[-1] += [f"{own:.1f}", f"{usual / own:.1f}"]
+    return markdown_table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     **{study: lambda study=study: study_table(study, _read(study)) for study in STUDIES},
     "verdicts": lambda: verdicts(_read("analysis")),
     "published": published,
     "rules": rules,
+    "speed": speed,
     "stages": lambda: stages_table(create_model("s7")),
     "stages_dilated": lambda: stages_table(create_model("s7_dilated")),
 }

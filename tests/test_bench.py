@@ -1,14 +1,18 @@
 """The benchmark's table, with too few images to say anything about speed."""
 
+import json
+
 import pytest
 
 import bench
 
 
-def test_the_table(capsys, monkeypatch):
+def test_the_table(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "IMAGES", 32)
     monkeypatch.setattr(bench, "ROUNDS", 1)
-    seconds = bench.main(["--workers", "0", "--device", "cpu"])
+    file = tmp_path / "speed.jsonl"
+    seconds = bench.main(["--workers", "0", "--device", "cpu", "--record", str(file)])
+    assert json.loads(file.read_text())["seconds"] == seconds
     lines = capsys.readouterr().out.splitlines()
     assert len(seconds) == 4 and all(value > 0 for value in seconds.values())
     assert lines[0].endswith("workers 0") and lines[1].startswith("one epoch of 50,000 images")
