@@ -28,7 +28,17 @@ from utils.report import (
 )
 from utils.training import Recipe, get_recipe
 
-__all__ = ["TABLES", "fill", "main", "read_study", "rules", "shipped", "study_table", "verdicts"]
+__all__ = [
+    "TABLES",
+    "fill",
+    "longer",
+    "main",
+    "read_study",
+    "rules",
+    "shipped",
+    "study_table",
+    "verdicts",
+]
 
 ROOT = Path(__file__).parent
 PAGES = (ROOT / "README.md", ROOT / "Assignments" / "S7" / "README.md")
@@ -37,8 +47,8 @@ MARKS = {True: "pass", False: "FAIL", None: "–"}
 HEADS = {
     "results": ("recipe", "parameters:", "epochs:", "seeds:", "test accuracy (%):",
                 "seconds a run:", "device and version"),
-    "trials": ("trial", "parameters:", "multiply-adds:", "validation accuracy (%):", "points:",
-               "seeds:"),
+    "trials": ("trial", "pairs", "channels", "parameters:", "multiply-adds:",
+               "validation accuracy (%):", "gained:", "seeds:"),
     "analysis": ("variant", "parameters:", "multiply-adds:", "receptive field:",
                  "test accuracy (%):", "seeds:"),
     "longer": ("variant", "epochs:", "test accuracy (%):", "seeds:"),
@@ -73,6 +83,14 @@ def study_table(study: str, records: list[dict]) -> str:
     note = "Test accuracy after the last epoch, mean ± standard deviation over the seeds."
     table = runs_table(records, STUDIES[study], HEADS[study], note if study == "results" else "")
     return table or f"No runs yet: python experiments.py {study} --seeds 0 1 2"
+
+
+def longer(records: list[dict]) -> str:
+    """The longer runs, and what they say about the plan's first claim, which is on dilation."""
+    plan = read_plan(FOLDER / "plan.json")
+    (result,) = judge(plan.claims[:1], records, plan.confidence)
+    note = f"\n\n“{result.claim.sentence}”: {result.verdict} ({result.why})"
+    return study_table("longer", records) + (note if records else "")
 
 
 def verdicts(records: list[dict]) -> str:
@@ -143,6 +161,7 @@ def speed() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     **{study: lambda study=study: study_table(study, _read(study)) for study in STUDIES},
+    "longer": lambda: longer(_read("longer")),
     "verdicts": lambda: verdicts(_read("analysis")),
     "published": published,
     "rules": rules,

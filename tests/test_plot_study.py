@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from study_records import analysis, record
 
 from experiments import FOLDER
@@ -38,8 +38,8 @@ def close():
     plt.close("all")
 
 
-def words(ax) -> list[Text]:
-    return [text for text in ax.texts if text.get_text()]
+def words(ax) -> list[Annotation]:
+    return [text for text in ax.texts if isinstance(text, Annotation)]
 
 
 @pytest.mark.parametrize("seeds", [0, 1, 3, 12])

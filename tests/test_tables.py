@@ -70,10 +70,10 @@ def test_trials_are_sorted_by_validation_accuracy():
     runs[2]["test_accuracy"] = 0.1  # has no say
     rows = cells(tables.study_table("trials", runs))
     assert [row["trial"] for row in rows] == ["lr 0.05", "start", "deep and narrow"]
-    assert [row["points"] for row in rows] == ["+9.00", "+0.00", "−11.00"]
+    assert [row["gained"] for row in rows] == ["+9.00", "+0.00", "−11.00"]
     assert rows[1]["validation accuracy (%)"] == "81.00" and rows[1]["seeds"] == "2"
     alone = cells(tables.study_table("trials", runs[2:]))  # nothing to compare with
-    assert [row["points"] for row in alone] == ["", ""]
+    assert [row["gained"] for row in alone] == ["", ""]
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -87,6 +87,18 @@ def test_variants(seeds):
         assert row["seeds"] == f"{seeds}" and ("±" in row["test accuracy (%)"]) == (seeds > 1)
     assert rows[0]["parameters"] == "100,000" and rows[0]["multiply-adds"] == "40.0 M"
     assert rows[0]["receptive field"] == "113"
+
+
+def test_longer_runs_judge_the_first_claim_again():
+    gaps = (0.002, 0.001, 0.003)
+    runs = [record("longer", "no dilation", seed, 0.9) for seed in range(3)]
+    runs += [record("longer", "s7", seed, 0.9 + gap) for seed, gap in enumerate(gaps)]
+    table, note = tables.longer(runs).split("\n\n")
+    assert [row["variant"] for row in cells(table)] == ["s7", "no dilation"]
+    (result,) = judge(read_plan(FOLDER / "plan.json").claims[:1], runs)
+    assert result.verdict == "holds" and f": holds ({result.why})" in note
+    assert "3 seeds" in note and "+0.20 points" in note
+    assert tables.longer([]) == "No runs yet: python experiments.py longer --seeds 0 1 2"
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 12])

@@ -42,6 +42,8 @@ def _validation(runs: list[dict]) -> float:
 COLUMNS = {
     "parameters:": lambda runs: f"{runs[0]['parameters']:,}",
     "multiply-adds:": lambda runs: f"{runs[0]['multiply_adds'] / 1e6:.1f} M",
+    "pairs": lambda runs: ", ".join(map(str, runs[0]["flags"]["pairs"])),
+    "channels": lambda runs: ", ".join(map(str, runs[0]["flags"]["widths"])),
     "receptive field:": lambda runs: f"{runs[0]['receptive_field']}",
     "epochs:": epochs_of,
     "seeds:": lambda runs: f"{len(runs)}",
@@ -57,15 +59,15 @@ def runs_table(
 ) -> str:
     """A row for each variant that has runs, in the order of `names`; "" without any run.
 
-    `head` is what the names are called, then some of `COLUMNS`, or "points:", the gain in
-    validation accuracy over the first of `names`. With it, the best stands first.
+    `head` is what the names are called, then some of `COLUMNS`, or "gained:", points of validation
+    accuracy more than the first of `names`. With it, the best stands first.
     """
     runs = {name: [record for record in records if record["variant"] == name] for name in names}
     first, *_ = runs.values()
-    points = {"points:": lambda own: signed(_validation(own) - _validation(first)) if first else ""}
-    columns = COLUMNS | points
+    gained = {"gained:": lambda own: signed(_validation(own) - _validation(first)) if first else ""}
+    columns = COLUMNS | gained
     found = [name for name in runs if runs[name]]
-    if "points:" in head:
+    if "gained:" in head:
         found.sort(key=lambda name: -_validation(runs[name]))
     rows = [(name, *(columns[column](runs[name]) for column in head[1:])) for name in found]
     return markdown_table(head, rows, note) if rows else ""
