@@ -118,8 +118,8 @@ def plot_sizes(groups: dict[str, list[tuple[str, int, float]]], most: int, least
     ax.axhline(least, **DASHED)
     style = {"color": "0.4", "fontsize": 9, "va": "bottom"}
     ax.text(0.01 * most, least, f"the assignment: at least {least:g} %", **style)
-    place = {"ha": "right", "transform": ax.get_xaxis_transform()}
-    ax.text(most, 0.02, f"fewer than {most:,} ", **place, **style)
+    place = {"ha": "center", "transform": ax.get_xaxis_transform()}
+    ax.text(most, 1, f"fewer than {most:,}", **place, **style)
     ax.set(xlabel="parameters", ylabel="test accuracy (%)", xlim=(0, 1.08 * most))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.grid(alpha=0.3)
