@@ -68,7 +68,8 @@ def _write_names(ax: Axes, points: list[tuple[float, float, str, str]]) -> None:
     heights = heights.clip(0, 1 - STEP * len(points))
     up, down = np.maximum.accumulate(heights), np.minimum.accumulate(heights[::-1])[::-1]
     for (x, y, name, colour), height in zip(points, (up + down) / 2 + ranks, strict=True):
-        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5)}
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5)}
+        line |= {"linestyle": ":"}  # no data
         style = {"textcoords": "axes fraction", "va": "center", "fontsize": 8, "arrowprops": line}
         ax.annotate(name, (x, y), (1.03, height), color=colour, zorder=1, **style)
 
@@ -96,8 +97,8 @@ def plot_costs(records: list[dict], curves: dict[str, Sequence[str]]) -> Figure:
                 points[ax].append((cost, mean, name, PALETTE[place]))
         ax.margins(0.08, 0.12)
         ax.grid(alpha=0.3)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(fontsize=9)
+    if axes[0].get_legend_handles_labels()[0]:
+        axes[0].legend(loc="lower right", fontsize=9)
     for ax in axes:  # once both have their final limits
         _write_names(ax, points[ax])
     return fig
@@ -169,8 +170,9 @@ def plot_fields(
         # A field's rim is faint: colours by the square root leave it to be seen.
         style = {"cmap": "cividis", "norm": PowerNorm(0.5, 0, 1)}
         shown = ax.imshow(field.numpy(), extent=(-edge, edge, -edge, edge), **style)
-        for side, line in ((reach[name], "-"), (32, "--"), (halves[name], ":")):
-            style = {"edgecolor": "white", "linestyle": line, "linewidth": 1.6}
+        squares = ((reach[name], "-", "white"), (32, "--", "white"), (halves[name], ":", ORANGE))
+        for side, line, colour in squares:
+            style = {"edgecolor": colour, "linestyle": line, "linewidth": 1.6}
             outline = [withStroke(linewidth=3, foreground="black")]  # seen on bright and dark
             corner = (-side / 2, -side / 2)
             ax.add_patch(Rectangle(corner, side, side, fill=False, path_effects=outline, **style))
