@@ -8,7 +8,6 @@ How long 85 % takes is what ``python train.py --recipe fast`` shows; `make bench
 """
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ from utils.data import (
     ImageSet,
     make_augmentation,
 )
+from utils.report import add_record
 from utils.training import Learner, get_device, get_recipe, machine, train_epoch
 
 __all__ = ["main"]
@@ -132,8 +132,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     if args.record:
         size = get_recipe("s7").batch_size
         entry = {"network": "s7", "batch_size": size, "machine": about, "seconds": seconds}
-        with args.record.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        add_record(args.record, entry)
     return seconds
 
 

@@ -23,10 +23,27 @@ from utils.report.records import add_record, read_records
 from utils.report.summary import stage_table
 from utils.training import STUDIES, get_device, make_folder, print_row
 
-__all__ = ["STUDIES", "main", "run_variant"]
+__all__ = ["STUDIES", "main", "read_study", "run_variant"]
 
 
 FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
+
+
+def read_study(
+    study: str, path: Path | None = None, *, stopped: bool = False, **changes
+) -> tuple[list[dict], list[str]]:
+    """The runs of a study's variants as they are today, and a sentence for each line left out.
+
+    With `stopped`, runs that ended before their last epoch count too. `changes` are settings of all
+    recipes.
+    """
+    recipes, networks = {}, {}
+    for name, variant in STUDIES[study].items():
+        recipes[name] = variant.get_recipe(**changes)
+        network = create_model(recipes[name].model, **variant.flags)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        networks[name] = {"flags": variant.flags, "parameters": parameters}
+    return read_records(path or FOLDER / f"{study}.jsonl", recipes, networks, stopped)
 
 
 def run_variant(
@@ -129,9 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = args.records or FOLDER / f"{args.study}.jsonl"
     make_folder(path.parent)
     changes = {} if args.epochs is None else {"epochs": args.epochs}
-    recipes = {name: variant.get_recipe(**changes) for name, variant in study.items()}
-    networks = {name: {"flags": variant.flags} for name, variant in study.items()}
-    records, left_out = read_records(path, recipes, networks=networks)
+    records, left_out = read_study(args.study, path, **changes)
     for complaint in left_out:
         print(f"left out: {complaint}", file=sys.stderr)
     done = {(entry["variant"], entry["seed"]) for entry in records}

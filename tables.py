@@ -13,8 +13,9 @@ from pathlib import Path
 
 from torch import nn
 
-from experiments import FOLDER, STUDIES
-from models import create_model, list_models, model_card
+from experiments import FOLDER, STUDIES, read_study
+from models import create_model
+from train import run_script
 from utils.data import make_augmentation
 from utils.grading import spec_sheet
 from utils.report import (
@@ -22,7 +23,6 @@ from utils.report import (
     judge,
     markdown_table,
     read_plan,
-    read_records,
     runs_table,
     stages_table,
 )
@@ -33,7 +33,6 @@ __all__ = [
     "fill",
     "longer",
     "main",
-    "read_study",
     "rules",
     "shipped",
     "study_table",
@@ -56,23 +55,8 @@ HEADS = {
 # fmt: on
 
 
-def read_study(study: str, path: Path | None = None) -> tuple[list[dict], list[str]]:
-    """The runs of a study's variants as they are today, and a sentence for each line left out.
-
-    Only the results show runs that were stopped: elsewhere all have to have the same length.
-    """
-    recipes, networks = {}, {}
-    for name, variant in STUDIES[study].items():
-        recipes[name] = variant.get_recipe()
-        network = create_model(recipes[name].model, **variant.flags)
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        networks[name] = {"flags": variant.flags, "parameters": parameters}
-    path = path or FOLDER / f"{study}.jsonl"
-    return read_records(path, recipes, networks, stopped=study == "results")
-
-
 def _read(study: str) -> list[dict]:
-    records, left_out = read_study(study)
+    records, left_out = read_study(study, stopped=study == "results")
     for sentence in left_out:
         print(f"left out: {sentence}", file=sys.stderr)
     return records
@@ -107,17 +91,13 @@ def verdicts(records: list[dict]) -> str:
 
 
 def shipped(name: str) -> tuple[nn.Module, dict]:
-    """The network with the shipped weights and its card, or untrained with an empty card.
-
-    Weights of an older class of that name do not fit, and count as none.
-    """
-    if name in list_models(pretrained=True):
-        try:
-            return create_model(name, pretrained=True), model_card(name)
-        except (ValueError, RuntimeError) as error:  # the latter is torch's, on weights and class
-            words = f"the shipped weights do not fit ({type(error).__name__})"
-            print(f"{name}: {words}", file=sys.stderr)
-    return create_model(name), {}
+    """The network with the shipped weights and its card, or untrained with an empty card."""
+    try:
+        network = create_model(name, pretrained=True)
+        return network, network.card
+    except ValueError as error:  # there are none, or those of an older class
+        print(f"{name} is untrained: {error}", file=sys.stderr)
+        return create_model(name), {}
 
 
 def rules() -> str:
@@ -215,7 +195,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"tables.py: {error}")
+    run_script(main)

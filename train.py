@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from models import create_model
+from models import WEIGHTS, create_model
 from utils.data import CIFAR10_MEAN, CIFAR10_STD, load_cifar10
 from utils.training import (
     RECIPES,
@@ -29,7 +29,6 @@ from utils.training import (
 
 __all__ = ["command_line", "load_teacher", "main", "run_recipe", "run_script", "ship"]
 
-WEIGHTS = Path(__file__).parent / "models" / "weights"
 TEACHER = Path("runs/teacher-0/last.pt")  # what `python train.py --recipe teacher` writes
 
 
@@ -40,8 +39,8 @@ def run_recipe(
     *,
     command: str,
     device: torch.device,
-    flags: dict | None = None,
-    teachers: Sequence[Path] = (),
+    flags: dict,
+    teachers: Sequence[Path],
     on_epoch: Callable[[dict, int], None] = print_row,
     progress: bool = False,
 ) -> tuple[torch.nn.Module, Run]:
@@ -51,9 +50,9 @@ def run_recipe(
     """
     taught_by = [load_teacher(path) for path in teachers]
     descriptions = [description for _, description in taught_by]
-    run = Run(recipe, seed, "CIFAR-10", command, flags=flags or {}, teachers=descriptions)
+    run = Run(recipe, seed, "CIFAR-10", command, flags=flags, teachers=descriptions)
     torch.manual_seed(seed)
-    network = create_model(recipe.model, **(flags or {}))
+    network = create_model(recipe.model, **flags)
     train(
         network,
         *load_cifar10(),
@@ -86,7 +85,10 @@ def load_teacher(path: Path) -> tuple[torch.nn.Module, dict]:
             f"finish it with: {run.command}"
         )
     network = create_model(run.recipe.model, **run.flags)
-    network.load_state_dict(state["network"])
+    try:
+        network.load_state_dict(state["network"])
+    except RuntimeError as error:  # torch lists every tensor
+        raise ValueError(f"{path} holds an older {run.recipe.model}; train it anew") from error
     description = {
         "model": run.recipe.model,
         "seed": run.seed,
@@ -118,7 +120,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, help="folder of the checkpoints (default: runs/RECIPE-SEED)")
     add("--teacher", nargs="+", type=Path, help=f"last.pt of finished runs (default: {TEACHER})")
     add("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
-    add("--ship", metavar="NAME", help="then write models/weights/NAME.pt and its card NAME.json")
+    add("--ship", action="store_true", help="then write weights and card to models/weights")
     return parser.parse_args(arguments)
 
 
@@ -145,21 +147,21 @@ def main(arguments: list[str] | None = None) -> Run:
         progress=sys.stderr.isatty(),
     )
     if args.ship and run.finished:
-        ship(network, run, run_dir, args.ship)
+        ship(network, run, run_dir)
     return run
 
 
-def ship(network: torch.nn.Module, run: Run, run_dir: Path, name: str) -> None:
-    """Write the weights of a finished run to models/weights/NAME.pt and their card to NAME.json.
+def ship(network: torch.nn.Module, run: Run, run_dir: Path) -> None:
+    """Write a finished run's weights to models/weights/MODEL.pt and their card to MODEL.json.
 
     The card has what a user needs (the images' mean and deviation as fractions 0–1, the names of
     the classes) and the run's description.
     """
     _, test_set = load_cifar10()
-    path = WEIGHTS / f"{name}.pt"
+    path = WEIGHTS / f"{run.recipe.model}.pt"
     torch.save(load_checkpoint(run_dir / "last.pt")["network"], path)
     card = {
-        "name": name,
+        "name": run.recipe.model,
         "test_accuracy": run.history[-1]["test_acc"],
         "test_images": len(test_set),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

@@ -21,6 +21,7 @@ sys.path[:] = [str(ROOT), *(folder for folder in sys.path if folder != str(ROOT)
 
 from utils.data import DeviceLoader, load_cifar10  # noqa: E402
 from utils.grading import Rule, SpecSheet, receptive_field, spec_sheet  # noqa: E402
+from utils.grading.rules import first_line  # noqa: E402
 from utils.training import evaluate, get_device, load_checkpoint  # noqa: E402
 
 __all__ = ["award", "award_extra", "award_formula"]
@@ -79,11 +80,8 @@ def award_extra(network: nn.Module, worth: int) -> int:
     if not _works(sheet):
         return 0
     place, strided = next((n, rule) for n, rule in enumerate(sheet) if rule.rule == "downsampling")
-    alone, wanted = (
-        "dilation alone" in strided.measured,
-        "three dilated 3×3 without padding or stride",
-    )
-    sheet[place] = replace(strided, required=wanted, passed=alone)
+    wanted = "three dilated 3×3 without padding or stride"
+    sheet[place] = replace(strided, required=wanted, passed="dilation alone" in strided.measured)
     if broken := [rule for rule in sheet if rule.passed is False]:
         print(f"  0 of {worth}   not every rule holds yet")
         print(*(f"{'':13}{_failure(rule, EXTRA_HINTS)}" for rule in broken), sep="\n")
@@ -118,7 +116,7 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
         with chdir(ROOT):  # where all notebooks keep their data
             _, test_set = load_cifar10()
     except (OSError, ValueError, RuntimeError) as error:  # no file, no images, another network
-        print(f"{path} can't be tested: {str(error).splitlines()[0]}")
+        print(f"{path} can't be tested: {first_line(error)}")
         return None
     totals = evaluate(network.to(device), DeviceLoader(test_set, 500, device))
     _, correct, count = totals.tolist()
@@ -139,7 +137,7 @@ def _has_side(part: nn.Module, side: int) -> bool:
         with torch.no_grad():
             found = tuple(part.eval()(torch.zeros(1, 3, 32, 32)).shape[2:])
     except Exception as error:  # whatever a student's layers raise
-        print(f"0 points: the layers do not run: {str(error).splitlines()[0]}")
+        print(f"0 points: the layers do not run: {first_line(error)}")
         return False
     if found != (side, side):
         print(f"0 points: the map should be {side}×{side}, and it is {'×'.join(map(str, found))}.")

@@ -69,7 +69,9 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
 
 def _load_weights(network: nn.Module, name: str) -> nn.Module:
     network.card, path = model_card(name), WEIGHTS / f"{name}.pt"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != network.card.get("sha256"):
+    if not path.exists() or (
+        hashlib.sha256(path.read_bytes()).hexdigest() != network.card.get("sha256")
+    ):
         raise ValueError(
             f"{path} is not the file that its card describes; restore it with: git checkout {path}"
         )

@@ -50,29 +50,16 @@ class SeparableConv(nn.Sequential):
     """Depthwise separable convolution (Chollet 2017, https://arxiv.org/abs/1610.02357).
 
     One 3×3 kernel for each channel (groups = in_channels), then a 1×1 convolution that mixes the
-    channels: 9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'.
+    channels: 9·C + C·C' weights where a dense 3×3 convolution has 9·C·C'. The options stride,
+    dilation and padded are those of `ConvNormAct`, for the 3×3.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        padded: bool = True,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, **options: int) -> None:
         super().__init__()
         # No activation between the two: it would cut the response of single channels before the
         # 1×1 convolution has combined them.
         self.depthwise = ConvNormAct(
-            in_channels,
-            in_channels,
-            stride=stride,
-            dilation=dilation,
-            groups=in_channels,
-            padded=padded,
-            act=False,
+            in_channels, in_channels, groups=in_channels, act=False, **options
         )
         self.pointwise = ConvNormAct(in_channels, out_channels, kernel_size=1)
 

@@ -1,17 +1,12 @@
 """The diagram says what the live network does."""
 
-import matplotlib
 import pytest
 from small_networks import good
 
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt  # noqa: E402
-
-from models import create_model, list_models  # noqa: E402
-from utils.report.diagram import draw_network, lanes  # noqa: E402
-from utils.report.plot import frame  # noqa: E402
-from utils.report.summary import run_blocks, stage_table  # noqa: E402
+from models import create_model, list_models
+from utils.report.diagram import draw_network, lanes
+from utils.report.plot import frame
+from utils.report.summary import run_blocks, stage_table
 
 
 def boxes(network):
@@ -59,7 +54,6 @@ def test_the_picture_names_every_stage_with_its_map_and_receptive_field(name, tm
             assert f"{stage.receptive_field}×{stage.receptive_field}" in text(figure)
     assert figure.get_size_inches()[0] == 9
     assert (tmp_path / "new" / "network.png").stat().st_size < 150_000
-    plt.close(figure)
 
 
 def test_no_box_lies_under_the_output_however_long_a_block_is():
@@ -68,7 +62,6 @@ def test_no_box_lies_under_the_output_however_long_a_block_is():
     output = next(entry for entry in axes.texts if entry.get_text() == "output").get_position()[0]
     boxes_end = max(patch.get_x() + patch.get_width() for patch in axes.patches if is_box(patch))
     assert boxes_end < output - 30 and figure.get_size_inches()[0] > 9
-    plt.close(figure)
 
 
 def is_box(patch):
@@ -78,6 +71,6 @@ def is_box(patch):
 def test_the_network_is_left_as_it_is():
     network = create_model("s7").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    plt.close(draw_network(network))
+    draw_network(network)
     assert network.training
     assert all(value.equal(before[name]) for name, value in network.state_dict().items())

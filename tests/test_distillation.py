@@ -4,23 +4,10 @@ import math
 
 import pytest
 import torch
-from tiny_runs import CPU, RECIPE
-from torch import nn
+from tiny_runs import CPU, RECIPE, Counted
 
 from utils.data import BatchAugment, DeviceLoader
 from utils.training import TaughtLoader, distillation_loss
-
-
-class Counted(nn.Module):
-    """A teacher that counts its batches; its logits depend on the picture."""
-
-    def __init__(self, factor=1.0):
-        super().__init__()
-        self.factor, self.asked = factor, 0
-
-    def forward(self, images):
-        self.asked += 1
-        return self.factor * images.mean((2, 3))
 
 
 def taught(images, *teachers, temperature=2.0, cycle=2):

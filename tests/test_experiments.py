@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -21,7 +20,7 @@ TEACHERS = ("small/fast-0", "small/plain-0")
 
 
 @pytest.fixture
-def runner(images, tmp_path, monkeypatch):
+def runner(noise, tmp_path, monkeypatch):
     """experiments.main on noise and small variants; it returns how many epochs it trained."""
     small = {"model": "tutorial", "images": 60, "epochs": 2, "batch_size": 16, "val_images": 6}
     variants = {
@@ -31,8 +30,6 @@ def runner(images, tmp_path, monkeypatch):
     }
     monkeypatch.setitem(STUDIES, "small", variants)
     recipes = {name: variant.get_recipe() for name, variant in variants.items()}
-    ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
-    monkeypatch.setattr(script, "load_cifar10", lambda: (ten, ten))
     real, trained = loop.train_epoch, []
     monkeypatch.setattr(loop, "train_epoch", lambda *args: trained.append(args) or real(*args))
 

@@ -227,6 +227,9 @@ def test_altered_weights_are_refused(weights: Path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="not the file that its card describes"):
         create_model("s7", pretrained=True)
+    path.unlink()
+    with pytest.raises(ValueError, match="restore it with: git checkout"):
+        create_model("s7", pretrained=True)
 
 
 def test_weights_of_an_older_network_are_refused(weights: Path):

@@ -1,14 +1,10 @@
 """Pictures: their captions are the run's, and they show the numbers that they are given."""
 
-import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt  # noqa: E402
-
-from utils.report.plot import (  # noqa: E402
+from utils.report.plot import (
     caption,
     frame,
     overlay,
@@ -17,15 +13,9 @@ from utils.report.plot import (  # noqa: E402
     plot_images,
     save_curves,
 )
-from utils.training import RECIPES, Run  # noqa: E402
+from utils.training import RECIPES, Run
 
 MACHINE = {"device": "a GPU", "precision": "bfloat16", "torch": "2.15.0"}
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def history(epochs=3, names=("train", "val", "test")):

@@ -2,7 +2,6 @@
 
 from itertools import combinations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -29,13 +28,6 @@ CURVES = {
     "no dilation": ["no dilation"],
 }
 MEANS = {"s7, width 0.7": 78.5, "s7": 80, "no dilation": 79.9, "s7, width 1.5": 81.5}
-
-
-@pytest.fixture(autouse=True)
-def close():
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
 
 
 def words(ax) -> list[Annotation]:

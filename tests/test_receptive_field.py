@@ -103,9 +103,6 @@ def test_known_networks():
     reaches = {"C1": 7, "C2": 17, "C3": 37, "C4": 61}
     assert {name: max(mask.shape) for name, mask in fields.items()} == reaches
     assert torch.equal(fields["C4"], receptive_field(good()))
-    dilated = receptive_fields(create_model("s7_dilated"))
-    assert list(dilated) == ["C1", "C2", "C3", "C4"]
-    assert all(mask.all() for mask in dilated.values())  # every pixel inside reaches the output
 
 
 def test_networks_without_a_map_and_without_a_gradient():

@@ -43,9 +43,10 @@ def read(path, *lines: str) -> tuple[list[dict], list[str]]:
         (line(dataset="handwritten digits"), "made with handwritten digits, not CIFAR-10"),
         (line(recipe=asdict(replace(RECIPE, lr=0.1))), "another recipe: lr 0.1, not 0.03"),
         (line(recipe={}), "another recipe: model None"),
+        (line(recipe=None), "half-written or foreign"),
         (line(flags={"width": 0.9}), "another network: flags {'width': 0.9}, not {'pairs': [1,"),
         (line(history=[]), "a history of 0 epochs, not 4"),
-        (line(seed=1), "s7, seed 1 again, after line 1"),
+        (line(seed=1), "s7, seed 1 is in line 1 too"),
     ],
 )
 def test_bad_lines_are_named_and_left_out(tmp_path, bad, words):
@@ -107,3 +108,14 @@ def test_stopped_runs_count_only_where_they_may(tmp_path):
     (sentence,) = read_records(path, RECIPES, NETWORKS)[1]
     assert sentence == f"a.jsonl, line 1: a history of 3 epochs, not {RECIPE.epochs}"
     assert len(read_records(path, RECIPES, NETWORKS, stopped=True)[0]) == 1
+
+
+def test_a_finished_run_takes_the_place_of_one_that_was_stopped(tmp_path):
+    stopped, finished = record("analysis", "s7", 0, 0.7), record("analysis", "s7", 0, 0.8)
+    stopped["history"] = stopped["history"][:3]
+    path = tmp_path / "a.jsonl"
+    for runs, line_left in (((stopped, finished), 1), ((finished, stopped), 2)):
+        path.write_text("".join(json.dumps(run) + "\n" for run in runs))
+        records, (sentence,) = read_records(path, RECIPES, NETWORKS, stopped=True)
+        assert accuracies(records, "s7") == {0: 80.0}
+        assert sentence == f"a.jsonl, line {line_left}: s7, seed 0 is in line {3 - line_left} too"

@@ -13,6 +13,7 @@ from tiny_runs import (
     RECIPE,
     STEPS,
     TAUGHT,
+    Counted,
     figures,
     one_teacher,
     same,
@@ -21,7 +22,6 @@ from tiny_runs import (
     tiny,
     train_tiny,
 )
-from torch import nn
 
 from utils.training import Learner, load_checkpoint
 
@@ -63,13 +63,6 @@ def test_dropout_draws_anew_in_every_epoch(images, tmp_path):
 
 
 def test_the_teachers_are_asked_anew_after_a_stop(images, tmp_path):
-    class Counted(nn.Module):
-        asked = 0
-
-        def forward(self, pictures):
-            self.asked += 1
-            return pictures.mean((2, 3))
-
     teachers = [Counted(), Counted(), Counted()]
     options = {"recipe": TAUGHT, "described": []}
     whole, _ = train_tiny(images, tmp_path / "whole", teachers=teachers[:1], **options)

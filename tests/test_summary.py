@@ -2,15 +2,11 @@
 
 import pytest
 import torch
-from small_networks import good
+from small_networks import good, total
 from torch import nn
 
 from models import create_model
 from utils.report import layer_table, stage_table, stages_table
-
-
-def total(network):
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("name", ["tutorial", "s7", "s7_dilated"])

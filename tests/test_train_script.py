@@ -1,7 +1,6 @@
 """train.py: what the command line asks for is what is trained, saved and shipped."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,13 +13,6 @@ from utils.data import CIFAR10_MEAN, CIFAR10_STD
 from utils.training import get_recipe, load_checkpoint, save_checkpoint
 
 TINY = ["--recipe", "tutorial", "--set", "val_images=6", "images=60", "--device", "cpu"]
-
-
-@pytest.fixture
-def noise(images, monkeypatch):
-    """The script takes 60 noise images for CIFAR-10."""
-    ten = replace(images, name="CIFAR-10", classes=tuple("0123456789"))
-    monkeypatch.setattr(script, "load_cifar10", lambda: (ten, ten))
 
 
 @pytest.mark.parametrize(
@@ -39,8 +31,8 @@ def noise(images, monkeypatch):
         (["--device", "tpu"], "there is no device 'tpu'"),
         (["--seed", "-1"], "seed is a whole number from 0 to 2**32 - 1, not -1"),
         (["--seed", "9" * 30], "seed is a whole number from 0 to 2**32 - 1, not 999"),
-        (["--flags", "width=0.7", "--ship", "s7"], "--ship takes no --flags"),
-        (["--recipe", "quick", "--ship", "s7"], "needs a recipe with all 50,000 images"),
+        (["--flags", "width=0.7", "--ship"], "--ship takes no --flags"),
+        (["--recipe", "quick", "--ship"], "needs a recipe with all 50,000 images"),
         (["--recipe", "best", "--teacher", "no/last.pt"], "there is no no/last.pt; train a teac"),
     ],
 )
@@ -67,7 +59,7 @@ def test_settings_are_literals_or_words():
 def test_folders_that_cannot_be_written_are_known_before_training(noise, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(script, "WEIGHTS", tmp_path / "file")
-    for out, more in (("file", []), ("run", ["--ship", "x"])):
+    for out, more in (("file", []), ("run", ["--ship"])):
         arguments = ["--recipe", "tutorial", "--out", str(tmp_path / out), *more]
         with pytest.raises(OSError, match="file can't be made or written as a folder .*; choose"):
             script.main(arguments)
@@ -134,14 +126,17 @@ def test_a_teacher_is_a_finished_run(noise, tmp_path):
     save_checkpoint(path, saved)
     with pytest.raises(ValueError, match="holds 1 of 2 epochs; finish it with: python train.py"):
         script.main([*taught(tmp_path), "--teacher", str(path)])
+    saved["run"]["recipe"]["epochs"] = 1
+    saved["network"].pop("fc3.weight")
+    save_checkpoint(path, saved)
+    with pytest.raises(ValueError, match="holds an older tutorial; train it anew"):
+        script.main([*taught(tmp_path), "--teacher", str(path)])
 
 
 def test_ship(noise, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(models, "WEIGHTS", tmp_path / "weights")
-    run = script.main(
-        ["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship", "tutorial"]
-    )
+    run = script.main(["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship"])
     raw = (tmp_path / "weights" / "tutorial.json").read_bytes()
     card, shipped = json.loads(raw), create_model("tutorial", pretrained=True)
     assert raw.isascii()  # to be read in every locale
@@ -163,5 +158,5 @@ def test_a_run_that_was_stopped_does_not_ship(noise, tmp_path, monkeypatch):
 
     monkeypatch.setattr(script, "train", stopped)
     monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
-    script.main(["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship", "tutorial"])
+    script.main(["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship"])
     assert list((tmp_path / "weights").iterdir()) == []

@@ -64,11 +64,10 @@ def load_cifar10(
             f"a file in {batches.resolve()} is missing, truncated or altered (its MD5 differs); "
             "delete that folder and have it downloaded again, or copy it once more"
         ) from error
-    train_set, test_set = (
+    return tuple(
         ImageSet("CIFAR-10", part.data, np.asarray(part.targets), tuple(part.classes))
         for part in parts
     )
-    return train_set, test_set
 
 
 def load_digits() -> tuple[ImageSet, ImageSet]:
@@ -87,13 +86,13 @@ def load_digits() -> tuple[ImageSet, ImageSet]:
     return both.take(slice(0, -360)), both.take(slice(-360, None))
 
 
-def load_images(root: str | Path | None = None) -> tuple[ImageSet, ImageSet]:
+def load_images() -> tuple[ImageSet, ImageSet]:
     """CIFAR-10's training and test images, or handwritten digits if no mirror can be reached.
 
-    A loud notice says so. Raises what `load_cifar10` raises for a folder that was named.
+    A loud notice says so. Raises what `load_cifar10` raises for the folder of CIFAR10_ROOT.
     """
     try:
-        return load_cifar10(root)
+        return load_cifar10()
     except DownloadError as error:
         line = "=" * 100
         print(

@@ -17,10 +17,10 @@ PROBE_LEVEL = 1e-6
 DRAWS = 20  # noise images for an effective field
 
 
-def receptive_field(network: nn.Module, side: int = 32) -> torch.Tensor:
+def receptive_field(network: nn.Module) -> torch.Tensor:
     """What one position of the last feature map sees, as a bool mask of pixels.
 
-    The last map is the one that global pooling or flattening ends, for images of `side` pixels. The
+    The last map is the one that global pooling or flattening ends, for images of 32 pixels. The
     mask is cut to the pixels seen: the receptive field is its larger side, and False inside of it
     is a hole. A network without any map gives a mask of no pixels. Raises ValueError where no
     gradient arrives.
@@ -32,15 +32,15 @@ def receptive_field(network: nn.Module, side: int = 32) -> torch.Tensor:
     ends inside of it. The network itself is left as it is.
     """
     network = _positive(network)
-    last = final_map(trace(network, _image(side)))
-    return _mask(network, last.call, side) if last else torch.zeros(0, 0, dtype=torch.bool)
+    last = final_map(trace(network, _image(32)))
+    return _mask(network, last.call) if last else torch.zeros(0, 0, dtype=torch.bool)
 
 
-def receptive_fields(network: nn.Module, side: int = 32) -> dict[str, torch.Tensor]:
+def receptive_fields(network: nn.Module) -> dict[str, torch.Tensor]:
     """The same for the last map of each block that puts out a map: {"C1": mask, "C2": mask, …}."""
     network = _positive(network)
-    found = [block for block in blocks(trace(network, _image(side))) if block.map]
-    return {block.name: _mask(network, block.map.call, side) for block in found}
+    found = [block for block in blocks(trace(network, _image(32))) if block.map]
+    return {block.name: _mask(network, block.map.call) for block in found}
 
 
 def effective_field(network: nn.Module, side: int) -> torch.Tensor:
@@ -95,8 +95,9 @@ def _positive(network: nn.Module) -> nn.Module:
     return network
 
 
-def _mask(network: nn.Module, call: int, side: int) -> torch.Tensor:
+def _mask(network: nn.Module, call: int) -> torch.Tensor:
     """The pixels seen from the map that this call puts out, in an image that holds them all."""
+    side = 32
     while True:
         image = _image(side).requires_grad_()
         middle = _middle(network, image, call)

@@ -34,25 +34,26 @@ def read_records(
     `recipes` holds the recipe of each variant, `networks` more fields that its records must have,
     such as {"s7": {"flags": {}, "parameters": 196938}}. With `stopped`, runs that ended before
     their last epoch count too. A missing file has no runs. A run that is recorded twice counts
-    once, the first time.
+    once: the longer one, else the first.
     """
-    records, left_out, seen = [], [], {}
+    records, left_out = {}, []
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line.decode())
             complaint = _complaint(record, recipes, networks, stopped)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             complaint = f"half-written or foreign ({type(error).__name__}: {error})"
         if not complaint:
             run = record["variant"], record["seed"]
-            first = seen.setdefault(run, number)
+            first, kept = records.setdefault(run, (number, record))
             if first == number:
-                records.append(record)
                 continue
-            complaint = f"{run[0]}, seed {run[1]} again, after line {first}"
+            if len(record["history"]) > len(kept["history"]):
+                records[run], number = (number, record), first
+            complaint = f"{run[0]}, seed {run[1]} is in line {records[run][0]} too"
         left_out.append(f"{path.name}, line {number}: {complaint}")
-    return records, left_out
+    return [record for _, record in records.values()], left_out
 
 
 def _complaint(record: dict, recipes: dict, networks: dict, stopped: bool) -> str:

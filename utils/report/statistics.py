@@ -26,7 +26,7 @@ def student_interval(values: Sequence[float], confidence: float) -> tuple[float,
     """Student's interval of the mean; (nan, nan) for fewer than two values."""
     if len(values) < 2:
         return np.nan, np.nan
-    with np.errstate(invalid="ignore"), catch_warnings(action="ignore"):  # values all the same
+    with catch_warnings(action="ignore"):  # values all the same
         low, high = stats.ttest_1samp(values, 0).confidence_interval(confidence)
     return float(low), float(high)
 
@@ -55,7 +55,7 @@ def smallest_p(values: Sequence[float], low: float, high: float) -> float:
     def p(limit: float, alternative: str) -> float:
         return stats.ttest_1samp(values, limit, alternative=alternative).pvalue
 
-    with np.errstate(all="ignore"), catch_warnings(action="ignore"):  # values all the same
+    with catch_warnings(action="ignore"):  # values all the same
         above_low, below_high = p(low, "greater"), p(high, "less")
         below_low, above_high = p(low, "less"), p(high, "greater")
     smallest = min(max(above_low, below_high), below_low, above_high)

@@ -1,8 +1,7 @@
 """Which machine this is, and what makes it fast."""
 
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 
 import torch
@@ -60,34 +59,24 @@ class StepGraph:
         self.steps, self.graph, self.inputs, self.outputs = 0, None, (), ()
         self.stream = torch.cuda.Stream()
 
-    def fits(self, inputs: tuple[torch.Tensor, ...]) -> bool:
-        shapes = [x.shape for x in inputs]
-        return self.graph is not None and shapes == [x.shape for x in self.inputs]
-
-    @contextmanager
-    def warm_up(self) -> Iterator[None]:
-        """Work goes to a stream beside the current one, which waits for it."""
+    def __call__(self, step: Callable, inputs: tuple[torch.Tensor, ...]) -> tuple:
+        """What the step makes of these inputs; it holds until the next call."""
+        if [x.shape for x in inputs] == [x.shape for x in self.inputs]:
+            for static, value in zip(self.inputs, inputs, strict=True):
+                static.copy_(value)
+            self.graph.replay()
+            return self.outputs
         self.steps += 1
         current = torch.cuda.current_stream()
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
-            yield
+            outputs = step(*inputs)
         current.wait_stream(self.stream)
-
-    def capture(self, step: Callable, inputs: tuple[torch.Tensor, ...]) -> None:
-        """Record the step, without running it, once it is warm."""
-        if self.graph is not None or self.steps < self.WARM_UP:
-            return
-        self.inputs, self.graph = tuple(x.clone() for x in inputs), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
-            self.outputs = step(*self.inputs)
-
-    def replay(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        """The step on these inputs; its outputs hold until the next replay."""
-        for static, value in zip(self.inputs, inputs, strict=True):
-            static.copy_(value)
-        self.graph.replay()
-        return self.outputs
+        if self.graph is None and self.steps >= self.WARM_UP:
+            self.inputs, self.graph = tuple(x.clone() for x in inputs), torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph, stream=self.stream):  # recorded, not run
+                self.outputs = step(*self.inputs)
+        return outputs
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -60,14 +61,8 @@ class Learner:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One step on a batch; (loss, logits). Only float16's scaler waits for the device."""
         inputs = images.contiguous(memory_format=memory_format(self.device)), *targets
-        if self.graph and self.graph.fits(inputs):
-            loss, logits = self.graph.replay(inputs)
-        elif self.graph:
-            with self.graph.warm_up():
-                loss, logits = self._step(criterion, *inputs)
-            self.graph.capture(lambda *static: self._step(criterion, *static), inputs)
-        else:
-            loss, logits = self._step(criterion, *inputs)
+        step = partial(self._step, criterion)
+        loss, logits = self.graph(step, inputs) if self.graph else step(*inputs)
         self.schedule.step()
         if self.ema:
             done = self.schedule.last_epoch
@@ -132,9 +127,7 @@ def train_epoch(batches: Iterable, criterion: Callable, learner: Learner) -> tor
 
 
 @torch.no_grad()
-def evaluate(
-    network: nn.Module, loader: Iterable, criterion: Callable = F.cross_entropy
-) -> torch.Tensor:
+def evaluate(network: nn.Module, loader: Iterable) -> torch.Tensor:
     """Sums over all images of (loss, correct, 1), shape (3,).
 
     So a smaller last batch weighs what it should. In eval mode and in float32, so that machines
@@ -144,7 +137,7 @@ def evaluate(
     totals = 0
     for images, labels in loader:
         logits = network(images)
-        totals += _totals(criterion(logits, labels), logits, labels)
+        totals += _totals(F.cross_entropy(logits, labels), logits, labels)
     return totals
 
 

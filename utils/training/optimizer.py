@@ -91,7 +91,7 @@ def _orthogonal_updates(updates: list[torch.Tensor]) -> list[torch.Tensor]:
     return updates
 
 
-def orthogonalize(matrices: torch.Tensor, steps=5) -> torch.Tensor:
+def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     """Matrices (n, rows, columns) with singular values moved to about 1 (Newton–Schulz iteration).
 
     About: most end between 0.7 and 1.2.
@@ -101,7 +101,7 @@ def orthogonalize(matrices: torch.Tensor, steps=5) -> torch.Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)  # now no singular value is above 1
-    for _ in range(steps):
+    for _ in range(5):
         product = x @ x.mT
         x = 3.4445 * x + (-4.7750 * product + 2.0315 * product @ product) @ x
     return x.mT if tall else x
