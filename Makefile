@@ -7,7 +7,7 @@ BIN        := $(VENV)/bin
 ASSIGNMENT := Assignments/S7/S7_Assignment.ipynb
 ANALYSIS   := Assignments/S7/S7_Analysis.ipynb
 REPOSITORY := your-name/s7-cifar10
-EXECUTE    := jupyter nbconvert --to notebook --execute
+EXECUTE    := jupyter nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False
 
 .PHONY: run full test tables exercise bench address clean
 
