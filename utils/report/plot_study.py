@@ -68,8 +68,8 @@ def _write_names(ax: Axes, points: list[tuple[float, float, str, str]]) -> None:
     heights = heights.clip(0, 1 - STEP * len(points))
     up, down = np.maximum.accumulate(heights), np.minimum.accumulate(heights[::-1])[::-1]
     for (x, y, name, colour), height in zip(points, (up + down) / 2 + ranks, strict=True):
-        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5)}
-        line |= {"linestyle": ":"}  # no data
+        line = {"arrowstyle": "-", "linestyle": ":", "linewidth": 0.7}  # dotted: no data
+        line |= {"color": colour, "relpos": (0, 0.5)}
         style = {"textcoords": "axes fraction", "va": "center", "fontsize": 8, "arrowprops": line}
         ax.annotate(name, (x, y), (1.03, height), color=colour, zorder=1, **style)
 

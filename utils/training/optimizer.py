@@ -101,7 +101,7 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)  # now no singular value is above 1
-    for _ in range(5):
+    for _ in range(5):  # as many as Muon's author takes
         product = x @ x.mT
         x = 3.4445 * x + (-4.7750 * product + 2.0315 * product @ product) @ x
     return x.mT if tall else x
