@@ -34,8 +34,8 @@ def run(**changes):
 
 def test_a_caption_names_all_that_made_a_picture():
     assert caption(run()) == (
-        "CIFAR-10 · s7 · 3 epochs · seed 7 · a GPU, bfloat16 · 3.0 min · torch 2.15.0\n"
-        "python train.py"
+        "CIFAR-10 · s7 · 3 epochs · seed 7 · a CPU, bfloat16, then a GPU, bfloat16 · 3.0 min · "
+        "torch 2.15.0\npython train.py"
     )
 
 

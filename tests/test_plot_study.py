@@ -101,14 +101,17 @@ def test_names_step_aside_from_each_other_and_from_points(accuracies):
 
 
 def test_time_is_cumulated_by_seed_and_device():
-    machine = {"machine": {"device": "another device"}}
+    machine, *others = (
+        {"machine": {"device": name}} for name in ("another device", "a cpu, 1 thread", "a cpu, 2")
+    )
     records = [record("results", "fast", seed, 0.9) for seed in (0, 1)]
     records += [record("results", "s7", 0, 0.95), record("results", "s7", 1, 0.95, calls=[machine])]
     records += [record("results", "teacher", 0, 0.99)]
+    records += [record("results", "best", 0, 0.96, calls=[machine, *others, machine])]
     fig = plot_time(records, ["fast", "s7", "best"], least=85)
     (ax,) = fig.axes
     curves = [line for line in ax.lines if len(line.get_xdata()) > 2]
-    assert len(curves) == 4 and ax.get_xscale() == "log"
+    assert len(curves) == 5 and ax.get_xscale() == "log"
     assert list(curves[0].get_xdata()) == [2, 4, 6, 8]
     assert curves[0].get_ydata()[-1] == pytest.approx(90)
     assert curves[0].get_color() == curves[1].get_color() != curves[2].get_color()
@@ -118,6 +121,7 @@ def test_time_is_cumulated_by_seed_and_device():
         "fast: 4 epochs, test device",
         "s7: 30 epochs, test device",
         "s7: 30 epochs, another device",
+        "best: 80 epochs, another device, then a cpu",
     ]
 
 

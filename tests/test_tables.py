@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 import pytest
-from study_records import analysis, record
+from study_records import MACHINE, analysis, record
 
 import tables
 from experiments import FOLDER, STUDIES
@@ -42,10 +42,13 @@ def test_a_table_without_runs_says_how_to_make_them(study):
 
 def test_results():
     runs = [record("results", "s7", seed, 0.9 + seed / 100) for seed in (0, 2)]
-    runs += [record("results", "fast", 0, 0.85, command="experiments.py results --jobs 4")]
+    calls = [{"command": f"a --jobs {jobs}", "machine": MACHINE} for jobs in (1, 4)]
+    runs += [record("results", "fast", 0, 0.85, calls=calls)]
     first, second = cells(tables.study_table("results", runs))
     assert (first["recipe"], first["seeds"], first["test accuracy (%)"]) == ("fast", "1", "85.00")
-    assert first["device and version"] == "test device, float32, torch 2.0, 4 at once"
+    assert first["device and version"] == (
+        "test device, float32, torch 2.0; test device, float32, torch 2.0, 4 at once"
+    )
     assert second == {
         "recipe": "s7",
         "parameters": "130,000",

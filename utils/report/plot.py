@@ -32,15 +32,15 @@ DPI = 100  # at this resolution a notebook with all its pictures stays under 1 M
 
 
 def caption(run: Run) -> str:
-    """What made a picture: data, network, epochs, seed, machine, minutes, version and command."""
-    call = run.calls[-1]
-    machine = call["machine"]
+    """What made a picture: data, network, epochs, seed, machines, minutes, version and command."""
+    machines = [call["machine"] for call in run.calls]
+    devices = dict.fromkeys(f"{machine['device']}, {machine['precision']}" for machine in machines)
     epochs = f"{len(run.history)}" + ("" if run.finished else f" of {run.recipe.epochs}")
     flags = "".join(f", {name}={value}" for name, value in run.flags.items())
     return (
         f"{run.dataset} · {run.recipe.model}{flags} · {epochs} epochs · seed {run.seed} · "
-        f"{machine['device']}, {machine['precision']} · {run.seconds / 60:.1f} min · "
-        f"torch {machine['torch']}\n{call['command']}"
+        f"{', then '.join(devices)} · {run.seconds / 60:.1f} min · "
+        f"torch {machines[-1]['torch']}\n{run.calls[-1]['command']}"
     )
 
 

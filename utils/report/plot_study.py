@@ -132,14 +132,16 @@ def plot_sizes(groups: dict[str, list[tuple[str, int, float]]], most: int, least
 def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure:
     """Test accuracy (%) against wall time in seconds, a line for each seed with a dot at its end.
 
-    A colour is a recipe, a line style a device; dashed is the accuracy that is asked for, `least`.
+    A colour is a recipe, a line style a device, or several in turn. Dashed is the accuracy that is
+    asked for, `least`.
     """
     fig, ((ax,),) = new_figure(8.5, 4.5)
     styles, legend = {}, {}
     for name, colour in zip(names, PALETTE, strict=False):
         runs = [record for record in records if record["variant"] == name]
         for run in runs:
-            device = run["calls"][-1]["machine"]["device"]
+            devices = [call["machine"]["device"].split(",")[0] for call in run["calls"]]
+            device = ", then ".join(dict.fromkeys(devices))
             style = styles.setdefault(device, ("-", "--", ":", "-.")[len(styles) % 4])
             seconds = list(accumulate(row["seconds"] for row in run["history"]))
             values = [100 * row["test_acc"] for row in run["history"]]

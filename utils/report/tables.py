@@ -25,12 +25,11 @@ def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str
 def _machines(runs: list[dict]) -> str:
     """Device, precision, torch and runs at once: of all calls that had a part in the runs."""
     words = {}  # in place of a set: it keeps the order
-    for run in runs:
-        jobs = re.search(r"--jobs[ =](\d+)", run["command"])  # they share the device
+    for call in (call for run in runs for call in run["calls"]):
+        jobs = re.search(r"--jobs[ =](\d+)", call["command"])  # they share the device
         at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
-        for machine in (call["machine"] for call in run["calls"]):
-            torch = machine["torch"].split("+")[0]
-            words[f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"] = None
+        machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
+        words[f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"] = None
     return "; ".join(words)
 
 

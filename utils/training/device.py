@@ -84,7 +84,8 @@ def machine(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
-        name = f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        name = f"{platform.machine()} {device.type}, {threads} thread{'s' * (threads > 1)}"
     return {
         "device": name,
         "precision": str(amp_dtype(device) or torch.float32).removeprefix("torch."),
