@@ -9,7 +9,7 @@ How long 85 % takes is what ``python train.py --recipe fast`` shows; `make bench
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 
@@ -56,7 +56,7 @@ class UsualDataset(Dataset):
         return self.transform(image=self.data.images[index])["image"], self.data.labels[index]
 
 
-def usual_epoch(batches, network: torch.nn.Module, device: torch.device) -> None:
+def usual_epoch(batches: Iterable, network: torch.nn.Module, device: torch.device) -> None:
     """The way that tutorials write it: float32, plain SGD."""
     network.train()
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
@@ -77,7 +77,14 @@ def make_rows(workers: int, device: torch.device) -> dict[str, Callable]:
     noise = ImageSet("noise", images, labels, ())
     size, settings, pinned = recipe.batch_size, recipe.augmentation, device.type == "cuda"
     usual_set = UsualDataset(noise, make_augmentation(**settings))
-    usual = DataLoader(usual_set, size, shuffle=True, num_workers=workers, pin_memory=pinned)
+    usual = DataLoader(
+        usual_set,
+        size,
+        shuffle=True,
+        num_workers=workers,
+        pin_memory=pinned,
+        persistent_workers=workers > 0,  # or each short round would pay for their start
+    )
     loader = DeviceLoader(noise, size, device, augmentation=BatchAugment(**settings))
     network = create_model("s7").to(device)
     steps = 2 * ROUNDS * IMAGES  # more than all rounds take

@@ -2,9 +2,9 @@
 """Studies: every variant with every seed, one line of JSON for each finished run.
 
 ``python experiments.py analysis --seeds 0 1 2`` goes on where it was stopped, in the middle of a
-run or between two. What is recorded is not run again: to repeat recorded runs, write elsewhere,
-with ``--records runs/analysis.jsonl``. On a GPU ``--jobs 8`` trains eight runs at once, since
-networks this small leave most of it idle.
+run or between two. What is recorded is not run again. To repeat recorded runs, write elsewhere:
+``--records again/analysis.jsonl --runs again``. On a GPU ``--jobs 8`` trains eight runs at once,
+since networks this small leave most of it idle.
 """
 
 import argparse

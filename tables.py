@@ -21,6 +21,8 @@ from utils.grading import spec_sheet
 from utils.report import (
     check_plan,
     judge,
+    judge_plan,
+    made_on,
     markdown_table,
     read_plan,
     runs_table,
@@ -64,9 +66,13 @@ def _read(study: str) -> list[dict]:
 
 def study_table(study: str, records: list[dict]) -> str:
     """What each variant costs and reaches, or a sentence that says how to make the runs."""
+    if not records:
+        return f"No runs yet: python experiments.py {study} --seeds 0 1 2"
     note = "Test accuracy after the last epoch, mean ± standard deviation over the seeds."
-    table = runs_table(records, STUDIES[study], HEADS[study], note if study == "results" else "")
-    return table or f"No runs yet: python experiments.py {study} --seeds 0 1 2"
+    if study != "results":  # which has columns for both
+        seconds = sum(record["seconds"] for record in records) / len(records)
+        note = f"A run took {seconds:,.0f} seconds on average: {made_on(records)}."
+    return runs_table(records, STUDIES[study], HEADS[study], note)
 
 
 def longer(records: list[dict]) -> str:
@@ -80,8 +86,7 @@ def longer(records: list[dict]) -> str:
 def verdicts(records: list[dict]) -> str:
     """The plan's claims and controls, each family judged on its own, and whether it was kept."""
     plan = read_plan(FOLDER / "plan.json")
-    families = (plan.claims, plan.controls)
-    results = [result for family in families for result in judge(family, records, plan.confidence)]
+    results = judge_plan(plan, records)
     kept, sentence = check_plan(plan, records)
     if not records:
         return sentence.capitalize()

@@ -103,8 +103,8 @@ def setting(text: str) -> tuple:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form dilation=False or lr=0.02")
-    try:
-        return name, ast.literal_eval(value)
+    try:  # false is a word in Python, and a word counts as true
+        return name, ast.literal_eval(value.title() if value in ("true", "false") else value)
     except (SyntaxError, TypeError, ValueError):
         return name, value
 

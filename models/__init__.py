@@ -57,12 +57,16 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
         raise ValueError(
             f"the pretrained weights of {name!r} fit its default flags; leave out {flags}"
         )
+    signature = inspect.signature(MODELS[name]).parameters
+    switches = {flag for flag, entry in signature.items() if isinstance(entry.default, bool)}
     try:
+        for flag in switches & flags.keys():
+            if not isinstance(flags[flag], bool):  # else "False" would be true
+                raise ValueError(f"{flag} is True or False")
         network = MODELS[name](**flags)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        known = ", ".join(inspect.signature(MODELS[name]).parameters)
         raise ValueError(
-            f"{name!r} can't be built with {flags}: {error}; its flags are: {known}"
+            f"{name!r} can't be built with {flags}: {error}; its flags are: {', '.join(signature)}"
         ) from error
     return _load_weights(network, name) if pretrained else network
 

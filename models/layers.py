@@ -109,10 +109,10 @@ def check_images(x: torch.Tensor, smallest: int = 1) -> torch.Tensor:
 
 
 def scale_channels(channels: tuple[int, ...], width: float) -> list[int]:
-    """Numbers of channels times `width`, rounded to multiples of 4.
+    """Numbers of channels times `width`, rounded to multiples of 4; with ``width=1`` as they are.
 
     Raises ValueError for a width that is not above 0 and finite.
     """
     if not isinstance(width, (int, float)) or not 0 < width < inf:
         raise ValueError(f"width has to be above 0 and finite, not {width!r}")
-    return [max(4, 4 * round(width * number / 4)) for number in channels]
+    return [max(4, 4 * round(width * c / 4)) if width != 1 else c for c in channels]

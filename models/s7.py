@@ -35,8 +35,8 @@ class S7(nn.Sequential):
         width: float = 1.0,
     ) -> None:
         super().__init__()
-        if min(*pairs, *widths) < 0:
-            raise ValueError(f"no number of pairs or channels is below 0: {pairs}, {widths}")
+        if min(pairs) < 0 or min(widths) < 1:
+            raise ValueError(f"blocks of {pairs} pairs and {widths} channels can't be built")
         c1, c2, c3, c4 = scale_channels(widths, width)
         p1, p2, p3, p4 = pairs
         separable = SeparableConv if depthwise else ConvNormAct

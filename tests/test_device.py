@@ -56,8 +56,9 @@ class Recorder:
     def stream(self, stream):
         yield
 
-    def Stream(self):  # noqa: N802, torch's name
-        return SimpleNamespace(wait_stream=lambda other: None)
+    def Stream(self, device):  # noqa: N802, torch's name
+        assert device == CPU
+        return SimpleNamespace(wait_stream=lambda other: None, device=device)
 
     current_stream = Stream
 
@@ -68,7 +69,7 @@ def graphed_steps(monkeypatch, sizes):
     for name in ("CUDAGraph", "Stream", "current_stream", "graph", "stream"):
         monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
     learner = Learner(tiny(), replace(RECIPE, ema=0.0), CPU, steps=len(sizes))
-    learner.graph = StepGraph()
+    learner.graph = StepGraph(CPU)
 
     def step(criterion, images, labels):
         ran.append(len(images))

@@ -144,7 +144,7 @@ def test_width_and_widths():
     assert stage_channels(create_model("s7", width=0.5)) == [16, 20, 40, 48]
     assert stage_channels(create_model("s7", width=0.9)) == [28, 36, 72, 88]  # multiples of 4
     assert stage_channels(create_model("s7", width=0.01)) == [4, 4, 4, 4]
-    assert stage_channels(create_model("s7", widths=(8, 12, 16, 20))) == [8, 12, 16, 20]
+    assert stage_channels(create_model("s7", widths=(8, 13, 18, 20))) == [8, 13, 18, 20]
 
 
 @pytest.mark.parametrize("pairs", [(2, 2, 2, 1), (0, 1, 2, 3)])
@@ -162,7 +162,9 @@ def test_pairs(pairs: tuple[int, int, int, int]):
     [
         *({"width": value} for value in (-1, 0, "a", inf, nan, None, 1e9)),
         *({"pairs": value} for value in ((2, 2, 2), (2, 2, 2, 1, 1), (1, 1, 1, -1), 5, "abcd")),
-        *({"widths": value} for value in ((32, 40), (32, 40, 80, -8))),
+        *({"widths": value} for value in ((32, 40), (32, 40, 80, -8), (0,) * 4)),
+        {"dilation": "no"},
+        {"depthwise": 1},
         {"num_classes": -1},
     ],
     ids=str,

@@ -116,8 +116,8 @@ def test_verdicts(kind, margin, gaps, verdict):
 def test_a_verdict_says_how_many_seeds_would_decide_it():
     gaps = (0.6, -0.2, 0.3, -0.1)
     (result,) = judge([claim()], runs(*gaps))
-    count = int(result.verdict.removeprefix("not decided: ").split()[0])
-    assert result.verdict == f"not decided: {count} seeds would decide it"
+    count = int(result.verdict.removeprefix("not decided: about ").split()[0])
+    assert result.verdict == f"not decided: about {count} seeds would decide it"
     # with the same mean and spread, so many decide it and one fewer does not
     assert count == seeds_needed(gaps, np.mean(gaps), 0.9)
     (far,) = judge([claim()], runs(1, -1))

@@ -96,7 +96,8 @@ def test_longer_runs_judge_the_first_claim_again():
     gaps = (0.002, 0.001, 0.003)
     runs = [record("longer", "no dilation", seed, 0.9) for seed in range(3)]
     runs += [record("longer", "s7", seed, 0.9 + gap) for seed, gap in enumerate(gaps)]
-    table, note = tables.longer(runs).split("\n\n")
+    table, made, note = tables.longer(runs).split("\n\n")
+    assert made == "A run took 60 seconds on average: test device, float32, torch 2.0."
     assert [row["variant"] for row in cells(table)] == ["s7", "no dilation"]
     (result,) = judge(read_plan(FOLDER / "plan.json").claims[:1], runs)
     assert result.verdict == "holds" and f": holds ({result.why})" in note

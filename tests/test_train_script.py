@@ -53,6 +53,8 @@ def test_settings_that_are_no_values(text, capsys):
 def test_settings_are_literals_or_words():
     pairs = script.parse(["--set", "lr=0.1", "model=s7", "--set", "pairs=(1, 2)", "a=b=c"]).set
     assert pairs == [("lr", 0.1), ("model", "s7"), ("pairs", (1, 2)), ("a", "b=c")]
+    flags = script.parse(["--flags", "dilation=false", "depthwise=true", "a=FALSE"]).flags
+    assert flags == [("dilation", False), ("depthwise", True), ("a", "FALSE")]
     assert script.parse([]).set == []
 
 

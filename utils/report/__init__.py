@@ -1,6 +1,6 @@
 """Records of runs, what they say about a claim, and tables and pictures of all that."""
 
-from .claims import check_plan, judge, read_plan
+from .claims import check_plan, judge, judge_plan, read_plan
 from .diagram import draw_network
 from .plot import caption, frame, overlay, plot_confusion, plot_curves, plot_images, save_curves
 from .plot_study import (
@@ -13,7 +13,7 @@ from .plot_study import (
 )
 from .records import accuracies, add_record, describe, read_records
 from .summary import layer_table, stage_table
-from .tables import markdown_table, runs_table, stages_table
+from .tables import made_on, markdown_table, runs_table, stages_table
 
 __all__ = [
     "accuracies",
@@ -24,7 +24,9 @@ __all__ = [
     "draw_network",
     "frame",
     "judge",
+    "judge_plan",
     "layer_table",
+    "made_on",
     "markdown_table",
     "overlay",
     "plot_confusion",

@@ -16,7 +16,17 @@ from .statistics import (
     student_interval,
 )
 
-__all__ = ["Claim", "Plan", "Result", "check_plan", "judge", "paired", "read_plan", "signed"]
+__all__ = [
+    "Claim",
+    "Plan",
+    "Result",
+    "check_plan",
+    "judge",
+    "judge_plan",
+    "paired",
+    "read_plan",
+    "signed",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +98,8 @@ class Result:
             return verdict
         distance = min(abs(np.mean(values) - limit) for limit in self.claim.limits)
         count = seeds_needed(values, distance, self.confidence, least=len(values) + 1)
-        return f"{verdict}: {count or f'more than {MOST_SEEDS:,}'} seeds would decide it"
+        seeds = f"about {count}" if count else f"more than {MOST_SEEDS:,}"
+        return f"{verdict}: {seeds} seeds would decide it"
 
     @property
     def why(self) -> str:
@@ -140,6 +151,12 @@ def judge(claims: list[Claim], records: list[dict], confidence: float = 0.95) ->
         Result(claim=claim, differences=gaps, confidence=1 - 2 * level)
         for (claim, gaps), level in zip(found, levels, strict=True)
     ]
+
+
+def judge_plan(plan: Plan, records: list[dict]) -> list[Result]:
+    """A verdict on each claim and each control of the plan, in its order."""
+    families = plan.claims, plan.controls
+    return [one for family in families for one in judge(family, records, plan.confidence)]
 
 
 def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:

@@ -91,7 +91,7 @@ def _draw(ax: Axes, history: list[dict], key: str, colour: str, label: str = "")
     values = [row[key] * (100 if percent else 1) for row in history]
     epochs = [row["epoch"] for row in history]
     ax.plot(epochs, values, ".-", color=colour, label=label, linewidth=1.5)
-    ax.set_ylabel("accuracy (%)" if percent else "cross-entropy (nats)")
+    ax.set_ylabel("accuracy (%)" if percent else "loss")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
 

@@ -40,7 +40,7 @@ def layer_table(network: nn.Module) -> str:
     itself torchsummary would move the running statistics. Raises ValueError if it can't read the
     network, or if its total is not the network's (it counts a layer twice that is used twice).
     """
-    import torchsummary  # train.py has to run on machines without it
+    import torchsummary  # experiments.py runs on machines without it
 
     text = io.StringIO()
     try:

@@ -10,7 +10,7 @@ from .claims import signed
 from .records import accuracies, describe, epochs_of
 from .summary import Stage, stage_table
 
-__all__ = ["markdown_table", "runs_table", "stages_table"]
+__all__ = ["made_on", "markdown_table", "runs_table", "stages_table"]
 
 
 def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str = "") -> str:
@@ -22,7 +22,7 @@ def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str
     return "\n".join([*lines, "", note] if note else lines)
 
 
-def _machines(runs: list[dict]) -> str:
+def made_on(runs: list[dict]) -> str:
     """Device, precision, torch and runs at once: of all calls that had a part in the runs."""
     words = {}  # in place of a set: it keeps the order
     for call in (call for run in runs for call in run["calls"]):
@@ -49,14 +49,14 @@ COLUMNS = {
     "test accuracy (%):": lambda runs: describe(accuracies(runs, runs[0]["variant"]).values()),
     "validation accuracy (%):": lambda runs: f"{_validation(runs):.2f}",
     "seconds a run:": lambda runs: f"{np.mean([run['seconds'] for run in runs]):,.0f}",
-    "device and version": _machines,
+    "device and version": made_on,
 }
 
 
 def runs_table(
     records: list[dict], names: Iterable[str], head: Sequence[str], note: str = ""
 ) -> str:
-    """A row for each variant that has runs, in the order of `names`; "" without any run.
+    """A row for each variant that has runs, in the order of `names`.
 
     `head` is what the names are called, then some of `COLUMNS`, or "gained:", points of validation
     accuracy more than the first of `names`. With it, the best stands first.
@@ -69,7 +69,7 @@ def runs_table(
     if "gained:" in head:
         found.sort(key=lambda name: -_validation(runs[name]))
     rows = [(name, *(columns[column](runs[name]) for column in head[1:])) for name in found]
-    return markdown_table(head, rows, note) if rows else ""
+    return markdown_table(head, rows, note)
 
 
 def stages_table(network: nn.Module) -> str:

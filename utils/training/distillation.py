@@ -1,5 +1,7 @@
 """A student that learns from a teacher: its answers for the very image that the student sees."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -35,7 +37,7 @@ class TaughtLoader:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         answers = self.answers.setdefault(self.epoch, []) if self.cycle else []
         for batch, (images, labels) in enumerate(self.loader):
             if batch == len(answers):

@@ -1,6 +1,7 @@
 """Muon for the kernels (each update is an orthogonal matrix), plain momentum for all else."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -9,8 +10,9 @@ from .recipes import Recipe
 
 __all__ = ["Muon", "make_optimizer", "orthogonalize"]
 
-MOMENTUM = 0.9
-# Beside Muon, of norms, biases, the first convolution, depthwise kernels and the classifier.
+MOMENTUM = 0.9  # the usual one
+# Of norms, biases, the first convolution, depthwise kernels and the classifier beside Muon: a usual
+# peak of SGD, not tuned.
 OTHERS_LR = 0.1
 
 
@@ -49,12 +51,20 @@ class Muon(torch.optim.Optimizer):
     graph of the step reads it anew each time.
     """
 
-    def __init__(self, params, lr=0.03, momentum=MOMENTUM, weight_decay=0.0, orthogonal=True):
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float = 0.03,
+        momentum: float = MOMENTUM,
+        weight_decay: float = 0.0,
+        orthogonal: bool = True,
+    ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, defaults | {"orthogonal": orthogonal})
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:
+        """Move the weights once. `closure` is there for torch's schedulers, and not used."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:

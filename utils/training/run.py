@@ -1,4 +1,4 @@
-"""A whole training run. It returns its history; what is printed is a callback's affair."""
+"""A whole training run: it returns its history, and a callback gets each epoch's row."""
 
 import copy
 from collections.abc import Callable, Sequence

@@ -41,7 +41,7 @@ def trial(**changes) -> Variant:
 
 TEACHERS = ("results/teacher-0", "results/teacher-1")
 STUDIES: dict[str, dict[str, Variant]] = {
-    # The figures of README's first table.
+    # What README's table of results shows.
     "results": {
         "teacher": Variant("teacher"),
         "fast": Variant("fast"),
