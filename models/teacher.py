@@ -18,14 +18,14 @@ class Teacher(nn.Sequential):
     def __init__(self, num_classes: int = 10) -> None:
         # fmt: off
         super().__init__(
-            #                                                    output shape
-            ConvNormAct(3, 48),                                # (N, 48, 32, 32)
-            ResidualPair(48),
-            ConvNormAct(48, 128, stride=2),                    # (N, 128, 16, 16)
-            *(ResidualPair(128) for _ in range(2)),
-            ConvNormAct(128, 256, stride=2),                   # (N, 256, 8, 8)
-            *(ResidualPair(256) for _ in range(2)),
-            Head(256, num_classes),                            # (N, 10)
+            #                                           output shape      receptive field
+            ConvNormAct(3, 48),                       # (N, 48, 32, 32)     3
+            ResidualPair(48),                         # (N, 48, 32, 32)     7
+            ConvNormAct(48, 128, stride=2),           # (N, 128, 16, 16)    9
+            *(ResidualPair(128) for _ in range(2)),   # (N, 128, 16, 16)   25
+            ConvNormAct(128, 256, stride=2),          # (N, 256, 8, 8)     29
+            *(ResidualPair(256) for _ in range(2)),   # (N, 256, 8, 8)     61
+            Head(256, num_classes),                   # (N, 10)            the image
         )
         # fmt: on
 

@@ -63,7 +63,7 @@ class DeviceLoader:
 
 
 class Loader(DeviceLoader):
-    """`DeviceLoader` for the augmentation in albumentations, which takes image by image."""
+    """`DeviceLoader` for an augmentation in albumentations, which takes image by image."""
 
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.data)
