@@ -29,13 +29,10 @@ __all__ = ["STUDIES", "main", "read_study", "run_variant"]
 FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
 
 
-def read_study(
-    study: str, path: Path | None = None, *, stopped: bool = False, **changes
-) -> tuple[list[dict], list[str]]:
+def read_study(study: str, path: Path | None = None, **changes) -> tuple[list[dict], list[str]]:
     """The runs of a study's variants as they are today, and a sentence for each line left out.
 
-    With `stopped`, runs that ended before their last epoch count too. `changes` are settings of all
-    recipes.
+    `changes` are settings of all recipes.
     """
     recipes, networks = {}, {}
     for name, variant in STUDIES[study].items():
@@ -43,7 +40,7 @@ def read_study(
         network = create_model(recipes[name].model, **variant.flags)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         networks[name] = {"flags": variant.flags, "parameters": parameters}
-    return read_records(path or FOLDER / f"{study}.jsonl", recipes, networks, stopped)
+    return read_records(path or FOLDER / f"{study}.jsonl", recipes, networks)
 
 
 def run_variant(

@@ -58,7 +58,7 @@ HEADS = {
 
 
 def _read(study: str) -> list[dict]:
-    records, left_out = read_study(study, stopped=study == "results")
+    records, left_out = read_study(study)
     for sentence in left_out:
         print(f"left out: {sentence}", file=sys.stderr)
     return records

@@ -30,7 +30,7 @@ def size(model: str, flags: str) -> dict:
 
 @pytest.mark.parametrize("study", RECORDED)
 def test_the_records_are_whole(study):
-    records, left_out = tables.read_study(study, stopped=study == "results")
+    records, left_out = tables.read_study(study)
     assert records and not left_out
     for record in records:
         assert record["test_accuracy"] == record["history"][-1]["test_acc"]
@@ -41,7 +41,7 @@ def test_the_records_are_whole(study):
 
 @pytest.mark.parametrize("study", [study for study in ("results", "analysis") if study in RECORDED])
 def test_the_records_are_of_todays_networks(study):
-    for record in tables.read_study(study, stopped=True)[0]:
+    for record in tables.read_study(study)[0]:
         today = size(record["recipe"]["model"], json.dumps(record["flags"]))
         assert {name: record[name] for name in today} == today
 

@@ -98,24 +98,3 @@ def test_accuracies_are_percent_in_the_order_of_seeds():
 def test_mean_and_spread():
     assert describe([80, 82, 87]) == "83.00 ± 3.61"  # √13, with n − 1
     assert describe([80.0]) == "80.00"
-
-
-def test_stopped_runs_count_only_where_they_may(tmp_path):
-    stopped = record("analysis", "s7")
-    stopped["history"] = stopped["history"][:3]
-    path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps(stopped) + "\n")
-    (sentence,) = read_records(path, RECIPES, NETWORKS)[1]
-    assert sentence == f"a.jsonl, line 1: a history of 3 epochs, not {RECIPE.epochs}"
-    assert len(read_records(path, RECIPES, NETWORKS, stopped=True)[0]) == 1
-
-
-def test_a_finished_run_takes_the_place_of_one_that_was_stopped(tmp_path):
-    stopped, finished = record("analysis", "s7", 0, 0.7), record("analysis", "s7", 0, 0.8)
-    stopped["history"] = stopped["history"][:3]
-    path = tmp_path / "a.jsonl"
-    for runs, line_left in (((stopped, finished), 1), ((finished, stopped), 2)):
-        path.write_text("".join(json.dumps(run) + "\n" for run in runs))
-        records, (sentence,) = read_records(path, RECIPES, NETWORKS, stopped=True)
-        assert accuracies(records, "s7") == {0: 80.0}
-        assert sentence == f"a.jsonl, line {line_left}: s7, seed 0 is in line {3 - line_left} too"

@@ -60,13 +60,6 @@ def test_results():
     }
 
 
-def test_results_say_where_runs_were_stopped():
-    runs = [record("results", "s7", seed) for seed in (0, 1, 2)]
-    for run, done in zip(runs, (20, 20, 21), strict=True):
-        run["history"] = run["history"][:done]
-    assert cells(tables.study_table("results", runs))[0]["epochs"] == "20–21 of 30"
-
-
 def test_trials_are_sorted_by_validation_accuracy():
     runs = [record("trials", "start", 0, 0.8), record("trials", "start", 1, 0.82)]
     runs += [record("trials", "lr 0.05", 0, 0.9), record("trials", "deep and narrow", 0, 0.7)]

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from .claims import Result, signed
 from .plot import BLUE, GREEN, ORANGE, new_figure
-from .records import accuracies, epochs_of
+from .records import accuracies
 
 __all__ = ["plot_costs", "plot_differences", "plot_fields", "plot_masks", "plot_sizes", "plot_time"]
 
@@ -147,7 +147,7 @@ def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure
             values = [100 * row["test_acc"] for row in run["history"]]
             (line,) = ax.plot(seconds, values, style, color=colour, linewidth=1.2, alpha=0.8)
             ax.plot(seconds[-1], values[-1], "o", color=colour, markersize=6)
-            legend[f"{name}: {epochs_of(runs)} epochs, {device}"] = line
+            legend[f"{name}: {len(values)} epochs, {device}"] = line
     ax.set(xlabel="wall time (seconds)", ylabel="test accuracy (%)", xscale="log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:,g}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..training import Recipe
 
-__all__ = ["accuracies", "add_record", "describe", "epochs_of", "read_records"]
+__all__ = ["accuracies", "add_record", "describe", "read_records"]
 
 # What tables and pictures read. `experiments.py` writes more.
 FIELDS = (
@@ -27,36 +27,32 @@ def add_record(path: Path, record: dict) -> None:
 
 
 def read_records(
-    path: Path, recipes: dict[str, Recipe], networks: dict[str, dict], stopped: bool = False
+    path: Path, recipes: dict[str, Recipe], networks: dict[str, dict]
 ) -> tuple[list[dict], list[str]]:
     """Read the runs of these variants; each other line gives a sentence on why it is left out.
 
     `recipes` holds the recipe of each variant, `networks` more fields that its records must have,
-    such as {"s7": {"flags": {}, "parameters": 196938}}. With `stopped`, runs that ended before
-    their last epoch count too. A missing file has no runs. A run that is recorded twice counts
-    once: the longer one, else the first.
+    such as {"s7": {"flags": {}, "parameters": 196938}}. A missing file has no runs. A run that is
+    recorded twice counts once: its first line.
     """
     records, left_out = {}, []
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line.decode())
-            complaint = _complaint(record, recipes, networks, stopped)
+            complaint = _complaint(record, recipes, networks)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             complaint = f"half-written or foreign ({type(error).__name__}: {error})"
         if not complaint:
-            run = record["variant"], record["seed"]
-            first, kept = records.setdefault(run, (number, record))
+            first, _ = records.setdefault((record["variant"], record["seed"]), (number, record))
             if first == number:
                 continue
-            if len(record["history"]) > len(kept["history"]):
-                records[run], number = (number, record), first
-            complaint = f"{run[0]}, seed {run[1]} is in line {records[run][0]} too"
+            complaint = f"{record['variant']}, seed {record['seed']} is in line {first} too"
         left_out.append(f"{path.name}, line {number}: {complaint}")
     return [record for _, record in records.values()], left_out
 
 
-def _complaint(record: dict, recipes: dict, networks: dict, stopped: bool) -> str:
+def _complaint(record: dict, recipes: dict, networks: dict) -> str:
     """Why this record does not count, or "" if it does. Raises KeyError for a missing field."""
     for name in FIELDS:
         record[name]
@@ -74,7 +70,7 @@ def _complaint(record: dict, recipes: dict, networks: dict, stopped: bool) -> st
     if type(accuracy) is not float or not 0 <= accuracy <= 1:
         return f"a test accuracy of {accuracy!r}"
     done, planned = len(record["history"]), recipes[variant].epochs
-    if not (1 if stopped else planned) <= done <= planned:
+    if done != planned:
         return f"a history of {done} epochs, not {planned}"
     return ""
 
@@ -100,11 +96,3 @@ def describe(values: Collection[float]) -> str:
     values = list(values)
     spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{np.mean(values):.2f}{spread}"
-
-
-def epochs_of(runs: list[dict]) -> str:
-    """The epochs of a recipe's runs: 30, or 62–63 of 80 where they were stopped before the last."""
-    planned, done = runs[0]["recipe"]["epochs"], sorted({len(run["history"]) for run in runs})
-    if done == [planned]:
-        return f"{planned}"
-    return f"{'–'.join(map(str, done))} of {planned}"

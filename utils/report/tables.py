@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from .claims import signed
-from .records import accuracies, describe, epochs_of
+from .records import accuracies, describe
 from .summary import Stage, stage_table
 
 __all__ = ["made_on", "markdown_table", "runs_table", "stages_table"]
@@ -44,7 +44,7 @@ COLUMNS = {
     "pairs": lambda runs: ", ".join(map(str, runs[0]["flags"]["pairs"])),
     "channels": lambda runs: ", ".join(map(str, runs[0]["flags"]["widths"])),
     "receptive field:": lambda runs: f"{runs[0]['receptive_field']}",
-    "epochs:": epochs_of,
+    "epochs:": lambda runs: f"{runs[0]['recipe']['epochs']}",
     "seeds:": lambda runs: f"{len(runs)}",
     "test accuracy (%):": lambda runs: describe(accuracies(runs, runs[0]["variant"]).values()),
     "validation accuracy (%):": lambda runs: f"{_validation(runs):.2f}",
