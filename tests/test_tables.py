@@ -42,12 +42,15 @@ def test_a_table_without_runs_says_how_to_make_them(study):
 
 def test_results():
     runs = [record("results", "s7", seed, 0.9 + seed / 100) for seed in (0, 2)]
-    calls = [{"command": f"a --jobs {jobs}", "machine": MACHINE} for jobs in (1, 4)]
+    machines = [
+        MACHINE | {"device": name} for name in ("a GPU", "a cpu, 1 thread", "a cpu, 2 threads")
+    ]
+    calls = [{"command": f"a --jobs {4 - i}", "machine": one} for i, one in enumerate(machines)]
     runs += [record("results", "fast", 0, 0.85, calls=calls)]
     first, second = cells(tables.study_table("results", runs))
     assert (first["recipe"], first["seeds"], first["test accuracy (%)"]) == ("fast", "1", "85.00")
     assert first["device and version"] == (
-        "test device, float32, torch 2.0; test device, float32, torch 2.0, 4 at once"
+        "a GPU, float32, torch 2.0, 4 at once; a cpu, 2 threads, float32, torch 2.0, 2 at once"
     )
     assert second == {
         "recipe": "s7",

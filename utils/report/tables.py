@@ -23,14 +23,17 @@ def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str
 
 
 def made_on(runs: list[dict]) -> str:
-    """Device, precision, torch and runs at once: of all calls that had a part in the runs."""
-    words = {}  # in place of a set: it keeps the order
+    """Device, precision, torch and runs at once: of the last call on each device."""
+    words = {}
     for call in (call for run in runs for call in run["calls"]):
         jobs = re.search(r"--jobs[ =](\d+)", call["command"])  # they share the device
         at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
         machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
-        words[f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"] = None
-    return "; ".join(words)
+        device, *threads = machine["device"].split(", ")
+        words[device] = ", ".join(
+            [device, *threads, machine["precision"], f"torch {torch}{at_once}"]
+        )
+    return "; ".join(words.values())
 
 
 def _validation(runs: list[dict]) -> float:
