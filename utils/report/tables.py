@@ -29,10 +29,8 @@ def made_on(runs: list[dict]) -> str:
         jobs = re.search(r"--jobs[ =](\d+)", call["command"])  # they share the device
         at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
         machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
-        device, *threads = machine["device"].split(", ")
-        words[device] = ", ".join(
-            [device, *threads, machine["precision"], f"torch {torch}{at_once}"]
-        )
+        about = f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"
+        words[machine["device"].split(",")[0]] = about
     return "; ".join(words.values())
 
 
