@@ -75,7 +75,7 @@ LESS = {"affine_prob": 0.25, "cutout_prob": 0.25}  # tried against 0.5 in the st
 # fmt: off
 RECIPES = {
     "fast": Recipe(model="s7", epochs=4, batch_size=64, lr=0.03, val_images=0, **LESS),
-    "s7": Recipe(model="s7", epochs=30, batch_size=256, lr=0.03, **LESS),
+    "s7": Recipe(model="s7", epochs=50, batch_size=256, lr=0.03),
     "best": Recipe(model="s7", epochs=80, batch_size=512, lr=0.03, val_images=0,
                    temperature=2.0, cycle=20),
     "s7_dilated": Recipe(model="s7_dilated", epochs=30, batch_size=256, lr=0.03, **LESS),
