@@ -6,6 +6,7 @@ VENV       := .venv
 BIN        := $(VENV)/bin
 ASSIGNMENT := Assignments/S7/S7_Assignment.ipynb
 ANALYSIS   := Assignments/S7/S7_Analysis.ipynb
+QUICK      := runs/quick-0 runs/quick-0-handwritten-digits runs/quick-analysis
 REPOSITORY := your-name/s7-cifar10
 EXECUTE    := jupyter nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False
 
@@ -21,7 +22,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
 
 # A quick run trains anew: the notebook itself would go on with the one that it finds.
 run: $(VENV)/installed
-	rm -rf runs/quick*
+	rm -rf $(QUICK)
 	PROFILE=quick $(BIN)/$(EXECUTE) $(ASSIGNMENT) --output-dir runs/notebook
 	$(BIN)/jupyter nbconvert --to html --template classic runs/notebook/S7_Assignment.ipynb
 	@echo "Open runs/notebook/S7_Assignment.html"
@@ -31,7 +32,7 @@ full: $(VENV)/installed
 	PROFILE=full TQDM_DISABLE=1 $(BIN)/$(EXECUTE) --inplace $(ASSIGNMENT) $(ANALYSIS)
 
 test: $(VENV)/installed
-	rm -rf runs/quick*
+	rm -rf $(QUICK)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tables.py --check
@@ -62,5 +63,5 @@ address:
 	rm Makefile.bak README.md.bak Assignments/S7/*.bak course/source/S7/*.bak && echo "The address is now $$new"
 
 clean:
-	rm -rf $(VENV) runs/notebook runs/quick* .pytest_cache .ruff_cache
+	rm -rf $(VENV) runs/notebook $(QUICK) .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +

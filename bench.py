@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long an epoch takes on this machine: ``make bench``.
 
-The first row is an epoch the way tutorials write it; each further row changes one thing. Noise
+The first row is an epoch the way tutorials write it; each further row adds to the one before. Noise
 takes the place of CIFAR-10, since time does not depend on what images show. Every row is measured
 in several rounds and its fastest round counts: what else the machine does can only slow a row down.
 How long 85 % takes is what ``python train.py --recipe fast`` shows; `make bench` runs both.
@@ -16,7 +16,6 @@ from time import perf_counter
 import numpy as np
 import torch
 import torch.nn.functional as F
-from albumentations.pytorch import ToTensorV2
 from torch.utils.data import DataLoader, Dataset
 
 from models import create_model
@@ -46,7 +45,7 @@ class UsualDataset(Dataset):
     def __init__(self, data: ImageSet, augmentation: A.Compose):
         self.data = data
         self.transform = A.Compose(
-            [*augmentation.transforms, A.Normalize(CIFAR10_MEAN, CIFAR10_STD), ToTensorV2()]
+            [*augmentation.transforms, A.Normalize(CIFAR10_MEAN, CIFAR10_STD), A.ToTensorV2()]
         )
 
     def __len__(self) -> int:
@@ -90,14 +89,13 @@ def make_rows(workers: int, device: torch.device) -> dict[str, Callable]:
     steps = 2 * ROUNDS * IMAGES  # more than all rounds take
     recipes = get_recipe("s7", optimizer="sgd", ema=0.0), recipe
     plain, ours = (Learner(create_model("s7"), one, device, steps) for one in recipes)
-    precision = str(plain.dtype or torch.float32).removeprefix("torch.")
     return {
         "the usual way": lambda: usual_epoch(usual, network, device),
         "+ augmentation of whole batches on the device": lambda: usual_epoch(
             loader, network, device
         ),
-        f"+ {precision} and channels last": lambda: train_epoch(loader, F.cross_entropy, plain),
-        "+ Muon, EMA, on a GPU one CUDA graph: our epoch": lambda: train_epoch(
+        "+ 16-bit numbers, channels last": lambda: train_epoch(loader, F.cross_entropy, plain),
+        "+ Muon, EMA, a CUDA graph where possible: our epoch": lambda: train_epoch(
             loader, F.cross_entropy, ours
         ),
     }
@@ -111,7 +109,7 @@ def fastest(rows: dict[str, Callable], device: torch.device) -> dict[str, float]
             start = perf_counter()
             use()
             if device.type != "cpu":
-                torch.accelerator.synchronize()
+                torch.accelerator.synchronize(device)
             if round:  # the first one chooses kernels
                 best[name] = min(best[name], perf_counter() - start)
     return best

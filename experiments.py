@@ -8,6 +8,7 @@ since networks this small leave most of it idle.
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,10 +18,11 @@ from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
+import torch
+
 from models import create_model
 from train import command_line, run_recipe, run_script
-from utils.report.records import add_record, read_records
-from utils.report.summary import stage_table
+from utils.report import add_record, read_records, stage_table
 from utils.training import STUDIES, get_device, make_folder, print_row
 
 __all__ = ["STUDIES", "main", "read_study", "run_variant"]
@@ -96,6 +98,8 @@ def run_all(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> 
             print(f"\n{name}, seed {seed}", flush=True)
             finish(name, seed, partial(start, name, seed))
         return
+    # Jobs that share cores slow each other down many times. torch reads this as a job begins.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // jobs)))
     # Fork and CUDA do not mix. Ctrl-C reaches all processes of a terminal; this one answers it.
     ignore = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **ignore) as pool:
@@ -118,7 +122,7 @@ def record(path: Path, failed: list[str], name: str, seed: int, result: Callable
     """Write a run's record. A run that fails joins the `failed`: the others do not depend on it."""
     try:
         entry = result()
-    except (FloatingPointError, ValueError) as error:
+    except (FloatingPointError, ValueError, torch.OutOfMemoryError) as error:
         failed.append(f"{name}, seed {seed}: {error}")
         print(failed[-1], file=sys.stderr, flush=True)
         return
@@ -140,6 +144,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise ValueError(
             f"unknown variant {unknown[0]!r}; choose from: {', '.join(map(repr, study))}"
         )
+    if args.epochs is not None and not (args.records and args.runs):
+        raise ValueError("--epochs makes other runs: give places for them by --records and --runs")
     path = args.records or FOLDER / f"{args.study}.jsonl"
     make_folder(path.parent)
     changes = {} if args.epochs is None else {"epochs": args.epochs}
@@ -155,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
         args.study,
         command=command_line("experiments.py", arguments),
         device=args.device,
-        runs=args.runs,
+        runs=args.runs or Path("runs"),
         changes=changes,
         quiet=args.jobs > 1,
     )
@@ -178,7 +184,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--epochs", type=int, help="instead of the recipe's")
     add("--jobs", type=int, default=1, help="runs at once, each a process (default: %(default)s)")
     add("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
-    add("--runs", type=Path, default=Path("runs"), help="checkpoints (default: %(default)s)")
+    add("--runs", type=Path, help="folder of the checkpoints (default: runs)")
     add("--records", type=Path, help="(default: the study's, in Assignments/S7/records)")
     return parser.parse_args(arguments)
 

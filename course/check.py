@@ -20,8 +20,7 @@ for module in [name for name in sys.modules if name.split(".")[0] in ("utils", "
 sys.path[:] = [str(ROOT), *(folder for folder in sys.path if folder != str(ROOT))]
 
 from utils.data import DeviceLoader, load_cifar10  # noqa: E402
-from utils.grading import Rule, SpecSheet, receptive_field, spec_sheet  # noqa: E402
-from utils.grading.rules import first_line  # noqa: E402
+from utils.grading import Rule, SpecSheet, first_line, receptive_field, spec_sheet  # noqa: E402
 from utils.training import evaluate, get_device, load_checkpoint  # noqa: E402
 
 __all__ = ["award", "award_extra", "award_formula"]

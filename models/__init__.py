@@ -14,7 +14,16 @@ from .s7_dilated import S7Dilated
 from .teacher import Teacher
 from .tutorial import Tutorial
 
-__all__ = ["S7", "S7Dilated", "Teacher", "Tutorial", "create_model", "list_models", "model_card"]
+__all__ = [
+    "WEIGHTS",
+    "S7",
+    "S7Dilated",
+    "Teacher",
+    "Tutorial",
+    "create_model",
+    "list_models",
+    "model_card",
+]
 
 MODELS = {"tutorial": Tutorial, "s7": S7, "s7_dilated": S7Dilated, "teacher": Teacher}
 WEIGHTS = Path(__file__).parent / "weights"

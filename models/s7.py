@@ -18,7 +18,7 @@ class S7(nn.Sequential):
     Input (N, 3, H, W), normalised; output (N, num_classes) logits. Every H and W works; the
     shapes below are for 32×32. Raises ValueError for anything but a batch of three-channel images.
 
-    Flags: ``dilation=False`` makes every kernel compact. ``depthwise=False`` makes every separable
+    Flags: ``dilation=False`` sets every dilation to 1. ``depthwise=False`` makes every separable
     convolution a dense 3×3 one. `pairs` says how many residual pairs follow the first convolution
     of C1 to C4, `widths` how many channels these blocks have. `width` scales all four numbers of
     channels, rounded to multiples of 4. Raises ValueError for values of no sense.

@@ -12,6 +12,7 @@ import tarfile
 import threading
 import time
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +176,14 @@ def test_an_unpacking_that_broke_off_is_repeated(empty, server):
     load_cifar10(mirrors=server[0]("whole"))
     os.remove("data/cifar-10-batches-py/test_batch")
     assert len(load_cifar10(mirrors=())[1]) == 2
+
+
+def test_unpacking_a_second_time_changes_nothing(empty, server):
+    """Several processes may find no images, and unpack them all."""
+    load_cifar10(mirrors=server[0]("whole"))
+    files = {path: path.stat().st_ino for path in Path("data").rglob("*")}
+    images_module._unpack(Path("data/cifar-10-python.tar.gz"), Path("data/cifar-10-batches-py"))
+    assert {path: path.stat().st_ino for path in Path("data").rglob("*")} == files
 
 
 def test_a_partial_archive_is_not_taken_for_the_data(empty, server, archive):

@@ -20,7 +20,7 @@ def text(figure):
 def test_each_convolution_has_its_box_and_a_separable_one_has_one_box():
     c1, c2, c3, c4, o = boxes(good())
     assert [node.words for node in c1] == [["3×3", "3→8"], ["3×3", "dilation 2", "8→8"]]
-    assert [node.kind for node in c1] == ["dense convolution", "dilated convolution"]
+    assert [node.kind for node in c1] == ["dense", "dense, dilated"]
     assert [node.strided for node in c2] == [True, False, False]
     assert [node.words for node in c4] == [
         ["3×3 depthwise", "stride 2", "1×1: 8→8"],

@@ -7,13 +7,13 @@ import torch
 from tiny_runs import CPU, RECIPE, Counted
 
 from utils.data import BatchAugment, DeviceLoader
-from utils.training import TaughtLoader, distillation_loss
+from utils.training import DistillationLoader, distillation_loss
 
 
 def taught(images, *teachers, temperature=2.0, cycle=2):
     augmentation = BatchAugment(**RECIPE.augmentation)
     loader = DeviceLoader(images, 16, CPU, augmentation=augmentation, seed=3)
-    return TaughtLoader(loader, list(teachers), temperature, cycle)
+    return DistillationLoader(loader, list(teachers), temperature, cycle)
 
 
 def epoch(loader, number):
@@ -62,7 +62,9 @@ def test_without_a_cycle_nothing_repeats(images):
     teacher = Counted()
     loader = taught(images, teacher, cycle=0)
     first, third = epoch(loader, 0), epoch(loader, 2)
-    assert teacher.asked == 8 and not torch.equal(first[0][0], third[0][0]) and not loader.answers
+    assert (
+        teacher.asked == 8 and not torch.equal(first[0][0], third[0][0]) and not loader.soft_targets
+    )
 
 
 def test_an_epoch_that_was_stopped_is_asked_for_to_its_end(images):

@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from utils.data import BatchAugment, DeviceLoader
 from utils.training import (
+    DistillationLoader,
     Learner,
     Muon,
-    TaughtLoader,
     amp_dtype,
     distillation_loss,
     evaluate,
@@ -30,9 +30,9 @@ def augmented(images, device=CPU):
 def test_the_schedule_reaches_both_groups(images, monkeypatch):
     rates, step = [], Muon.step
 
-    def watch(self, closure=None):
+    def watch(self):
         rates.append([group["lr"] for group in self.param_groups])
-        return step(self, closure)
+        return step(self)
 
     monkeypatch.setattr(Muon, "step", watch)
     learner = Learner(tiny(), RECIPE, CPU, steps=10 * STEPS)
@@ -120,7 +120,9 @@ def test_training_metrics_weigh_every_image_the_same(images):
 
 def taught_epoch(images, device):
     """An epoch's steps with augmentation, a teacher, Muon and averages, on a device."""
-    loader = TaughtLoader(augmented(images, device), [tiny(1).to(device).eval()], 2.0, cycle=1)
+    loader = DistillationLoader(
+        augmented(images, device), [tiny(1).to(device).eval()], 2.0, cycle=1
+    )
     learner = Learner(tiny(), RECIPE, device, steps=10 * STEPS)
 
     def criterion(logits, labels, answers):

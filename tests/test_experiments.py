@@ -16,6 +16,7 @@ from utils.report.records import read_records
 from utils.training import STUDIES, Variant, load_checkpoint
 
 NAMES = ["fast", "plain"]
+ERRORS = [FloatingPointError("nan"), ValueError("too odd"), torch.OutOfMemoryError("too large")]
 TEACHERS = ("small/fast-0", "small/plain-0")
 
 
@@ -104,7 +105,7 @@ def test_a_run_finished_but_not_recorded_is_only_recorded(runner):
     assert json.loads(runner.path.read_text().splitlines()[-1]) == json.loads(kept[1])
 
 
-@pytest.mark.parametrize("error", [FloatingPointError("the loss is nan"), ValueError("too odd")])
+@pytest.mark.parametrize("error", ERRORS)
 def test_a_run_that_fails_does_not_keep_the_others_from_running(runner, monkeypatch, capsys, error):
     real = script.train
 
@@ -147,6 +148,8 @@ def test_bad_arguments(runner, tmp_path):
         runner(variants=["s9"])
     with pytest.raises(ValueError, match="epochs is from 1 to 10000, not 0"):
         runner("--epochs", "0")
+    with pytest.raises(ValueError, match="other runs: give places for them by --records and --run"):
+        experiments.main(["small", "--epochs", "1"])
     with pytest.raises(ValueError, match="no device 'tpu'"):
         runner("--device", "tpu")
     runner.path = tmp_path / "file" / "a.jsonl"

@@ -119,8 +119,8 @@ def test_time_is_cumulated_by_seed_and_device():
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == [
         "fast: 4 epochs, test device",
-        "s7: 30 epochs, test device",
-        "s7: 30 epochs, another device",
+        "s7: 50 epochs, test device",
+        "s7: 50 epochs, another device",
         "best: 80 epochs, another device, then a cpu",
     ]
 

@@ -55,7 +55,7 @@ def test_results():
     assert second == {
         "recipe": "s7",
         "parameters": "130,000",
-        "epochs": "30",
+        "epochs": "50",
         "seeds": "2",
         "test accuracy (%)": "91.00 ± 1.41",
         "seconds a run": "60",

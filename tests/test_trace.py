@@ -56,3 +56,19 @@ def test_the_network_is_left_alone():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     trace(network, IMAGES)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_an_operation_knows_its_module_in_a_network_of_a_short_name():
+    class Pooled(nn.Module):
+        def forward(self, x):
+            return F.max_pool2d(x, 2)
+
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.C2 = Pooled()
+
+        def forward(self, x):
+            return self.C2(x)
+
+    assert trace(M(), torch.zeros(1, 3, 8, 8))[0].module == "M.C2"

@@ -160,5 +160,6 @@ def test_a_run_that_was_stopped_does_not_ship(noise, tmp_path, monkeypatch):
 
     monkeypatch.setattr(script, "train", stopped)
     monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
-    script.main(["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship"])
+    with pytest.raises(KeyboardInterrupt):  # for the exit status
+        script.main(["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship"])
     assert list((tmp_path / "weights").iterdir()) == []

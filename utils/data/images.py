@@ -1,6 +1,8 @@
 """Images in memory: CIFAR-10, or handwritten digits where there is none."""
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import extract_archive
 
 from .augment import CIFAR10_MEAN, CIFAR10_STD
 from .download import MIRRORS, DownloadError, download
@@ -54,7 +57,7 @@ def load_cifar10(
             "that contains it, or unset it to have CIFAR-10 downloaded"
         )
     if not root and not batches.is_dir():
-        download(folder, mirrors)
+        _unpack(download(folder, mirrors), batches)
     # With download=True torchvision unpacks the archive again if a batch is missing or altered.
     unpack = not root and (folder / CIFAR10.filename).exists()
     try:
@@ -68,6 +71,14 @@ def load_cifar10(
         ImageSet("CIFAR-10", part.data, np.asarray(part.targets), tuple(part.classes))
         for part in parts
     )
+
+
+def _unpack(archive: Path, batches: Path) -> None:
+    """In a folder of its own first: other processes may be about it too."""
+    with tempfile.TemporaryDirectory(dir=batches.parent) as place:
+        extract_archive(str(archive), place)
+        with contextlib.suppress(OSError):  # another one was faster
+            Path(place, batches.name).rename(batches)
 
 
 def load_digits() -> tuple[ImageSet, ImageSet]:

@@ -3,7 +3,7 @@
 from .augmentation_rules import measure_augmentation
 from .blocks import Block, blocks
 from .receptive_field import effective_field, receptive_field, receptive_fields, side_that_holds
-from .rules import Rule
+from .rules import Rule, first_line
 from .sheet import SpecSheet, spec_sheet
 from .trace import Operation, trace
 
@@ -14,6 +14,7 @@ __all__ = [
     "SpecSheet",
     "blocks",
     "effective_field",
+    "first_line",
     "measure_augmentation",
     "receptive_field",
     "receptive_fields",

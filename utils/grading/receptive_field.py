@@ -138,13 +138,15 @@ class _Probe(CallCounter):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func.__name__ == "max_pool2d":
             func = _mean_pool
-        elif func.__name__ in ("group_norm", "instance_norm", "layer_norm"):
+        elif func.__name__ in ("group_norm", "instance_norm", "layer_norm") or (
+            func.__name__ == "batch_norm" and (kwargs or {}).get("training")
+        ):
             func = _same
         result = super().__torch_function__(func, types, args, kwargs)
         if self.calls == self.wanted and self.map is None:
             self.map = result
         first = next(iter((*args, *(kwargs or {}).values())), None)
-        if isinstance(first, torch.Tensor) and first.ndim == 4 and first[0, 0].numel() > 1:
+        if isinstance(first, torch.Tensor) and first.ndim > 2 and first[0, 0].numel() > 1:
             if isinstance(result, torch.Tensor) and result.shape[:2].numel() == result.numel():
                 return result.detach()  # one number for each channel, no map
         return result

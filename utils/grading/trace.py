@@ -125,7 +125,7 @@ class _Recorder(TorchDispatchMode):
                 in_shape=tuple(data[0].shape),
                 output=results[0],
                 inputs=tuple(filter(None, makers)),
-                module=max(self.modules.parents, key=len),
+                module=max(self.modules.parents - {"Global"}, key=len, default=""),
                 parameters=names,
                 call=self.counter.calls,
             )

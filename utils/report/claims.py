@@ -145,11 +145,11 @@ def judge(claims: list[Claim], records: list[dict], confidence: float = 0.95) ->
     claim without runs counts in the family.
     """
     found = [(claim, list(paired(records, claim).values())) for claim in claims]
-    p_values = [smallest_p(gaps, *claim.limits) for claim, gaps in found]
+    p_values = [smallest_p(differences, *claim.limits) for claim, differences in found]
     levels = holm_levels(p_values, 1 - confidence)
     return [
-        Result(claim=claim, differences=gaps, confidence=1 - 2 * level)
-        for (claim, gaps), level in zip(found, levels, strict=True)
+        Result(claim=claim, differences=differences, confidence=1 - 2 * level)
+        for (claim, differences), level in zip(found, levels, strict=True)
     ]
 
 
@@ -173,8 +173,8 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
     found = {claim: paired(records, claim) for claim in plan.claims + plan.controls}
     if not records:
         return False, f"no runs yet: {command(pilot)}"
-    for claim, gaps in found.items():
-        if missing := [seed for seed in pilot if seed not in gaps]:
+    for claim, differences in found.items():
+        if missing := [seed for seed in pilot if seed not in differences]:
             return False, f"{claim.difference} lacks a seed of the pilot: {command(missing)}"
     pilots = [[found[claim][seed] for seed in pilot] for claim in plan.claims]
     asked = [seeds_needed(values, plan.half_width, plan.confidence) for values in pilots]

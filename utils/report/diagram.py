@@ -16,8 +16,8 @@ __all__ = ["Node", "draw_network", "lanes"]
 
 # Light enough for black letters; told apart by colour-blind people, and the words say it as well.
 FILLS = {
-    "dense convolution": "#BCD9EF",
-    "dilated convolution": "#BFE5CB",
+    "dense": "#BCD9EF",
+    "dense, dilated": "#BFE5CB",
     "depthwise separable": "#E6CBEA",
     "pooling, linear": "#E4E4E4",
 }
@@ -84,7 +84,7 @@ def _node(op: Operation, sources: list[Node]) -> Node | None:
         size, stride, dilation = "×".join(map(str, op.kernel)), max(op.stride), max(op.dilation)
         depthwise = 1 < op.groups == op.in_shape[1]
         extra = [f"stride {stride}"] * (stride > 1) + [f"dilation {dilation}"] * (dilation > 1)
-        kind = "dilated convolution" if dilation > 1 else "dense convolution"
+        kind = "dense, dilated" if dilation > 1 else "dense"
         words = [size + " depthwise" * depthwise, *extra, _channels(op)]
         return Node("depthwise separable" if depthwise else kind, words, sources, stride > 1)
     if op.name in ("add", "add_") and len(sources) == 2:
@@ -165,7 +165,7 @@ def _draw_lane(ax: Axes, nodes: list[Node], output: float, y: float) -> None:
             shape = {"boxstyle": "round,pad=0,rounding_size=6", **edge}
             ax.add_patch(FancyBboxPatch((x, y - HEIGHT / 2), BOX, HEIGHT, **shape))
             words = "\n".join(node.words)
-            ax.text(x + BOX / 2, y, words, fontsize=8.5, linespacing=1.25, **CENTRED)
+            ax.text(x + BOX / 2, y, words, fontsize=8, linespacing=1.25, **CENTRED)
         x += node.width + GAP
     _draw_arrow(ax, (x - GAP, y), (output, y))
 

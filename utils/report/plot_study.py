@@ -41,7 +41,8 @@ def plot_differences(results: list[Result]) -> Figure:
         ax.plot(values, [row + 0.2] * len(values), "o", color="0.35", markersize=4, alpha=0.7)
         if values:
             mean = np.mean(values)
-            ax.plot(result.interval, [row - 0.1] * 2, color=BLUE, linewidth=2.5)
+            style = {"linewidth": 2.5, "solid_capstyle": "butt"}  # or the ends would stand out
+            ax.plot(result.interval, [row - 0.1] * 2, color=BLUE, **style)
             ax.plot(mean, row - 0.1, "D", color=BLUE, markersize=7)
             words = f"{signed(mean)}, {words}"
         ax.annotate(words, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
@@ -98,7 +99,8 @@ def plot_costs(records: list[dict], curves: dict[str, Sequence[str]]) -> Figure:
         ax.margins(0.08, 0.12)
         ax.grid(alpha=0.3)
     if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(loc="lower right", fontsize=9)
+        style = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "frameon": False}
+        axes[0].legend(fontsize=9, borderpad=0, **style)
     for ax in axes:  # once both have their final limits
         _write_names(ax, points[ax])
     return fig

@@ -3,7 +3,7 @@
 from .checkpoint import load_checkpoint, make_folder, save_checkpoint
 from .description import Run
 from .device import amp_dtype, get_device, machine, memory_format
-from .distillation import TaughtLoader, distillation_loss
+from .distillation import DistillationLoader, distillation_loss
 from .engine import Learner, evaluate, predict, train_epoch
 from .optimizer import Muon, make_optimizer, orthogonalize
 from .recipes import RECIPES, Recipe, get_recipe
@@ -17,7 +17,7 @@ __all__ = [
     "Muon",
     "Recipe",
     "Run",
-    "TaughtLoader",
+    "DistillationLoader",
     "Variant",
     "amp_dtype",
     "distillation_loss",

@@ -63,10 +63,17 @@ def load_checkpoint(path: Path) -> dict:
     data = io.BytesIO(path.read_bytes())
     try:
         state = torch.load(data, map_location="cpu", weights_only=True)
-        state["network"], Run(**state["run"])
-        return state
+        state["network"], state["run"]
     except Exception as error:  # a damaged zip fails in many ways, all the same to the reader
         raise ValueError(
             f"{path} is truncated or not a checkpoint of this repository; "
             "delete it, and the run starts again"
         ) from error
+    try:
+        Run(**state["run"])
+    except (TypeError, ValueError) as error:  # a recipe with other settings than today's
+        raise ValueError(
+            f"{path} was written by another version of this repository ({error}); "
+            "use that version, or choose another folder"
+        ) from error
+    return state

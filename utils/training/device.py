@@ -50,7 +50,8 @@ class StepGraph:
 
     On a fast GPU a step of a small network takes less time than Python needs to launch its 800
     kernels. The first steps run as usual, on a stream of their own as CUDA asks for; batches of
-    another size do so always. All calls have to be for the same step.
+    another size do so always. All calls have to be for the same step, and what Python decides in it
+    is decided once.
     See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
     """
 

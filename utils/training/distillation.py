@@ -1,4 +1,4 @@
-"""A student that learns from a teacher: its answers for the very image that the student sees."""
+"""A student that learns from teachers: their answers for the very image that the student sees."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,18 @@ from torch import nn
 from ..data import DeviceLoader
 from .device import amp_dtype
 
-__all__ = ["TaughtLoader", "distillation_loss"]
+__all__ = ["DistillationLoader", "distillation_loss"]
 
 
-class TaughtLoader:
-    """A training loader whose batches carry the teachers' answers: (images, labels, answers).
+class DistillationLoader:
+    """A training loader whose batches are (images, labels, soft targets).
 
     A cutout or a rotation can hide what the label names. A teacher that sees the same picture says
     so (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Beyer et al. 2022,
     https://arxiv.org/abs/2106.05237). The augmentation repeats after `cycle` epochs (0: never).
-    Each answer is asked for once and kept in float16, 1 MB for an epoch of 50,000 images. Several
-    teachers answer with the mean of their logits. The answers are log-probabilities
-    (n, num_classes), softened by `temperature`, see `distillation_loss`.
+    So each soft target is computed once and kept in float16, 1 MB for an epoch of 50,000 images.
+    They are the log-probabilities (n, num_classes) of the teachers' mean logits, softened by
+    `temperature`, see `distillation_loss`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class TaughtLoader:
     ):
         self.loader, self.teachers = loader, teachers
         self.temperature, self.cycle = temperature, cycle
-        self.epoch, self.answers = 0, {}
+        self.epoch, self.soft_targets = 0, {}
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch % self.cycle if self.cycle else epoch
@@ -38,14 +38,14 @@ class TaughtLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        answers = self.answers.setdefault(self.epoch, []) if self.cycle else []
+        soft_targets = self.soft_targets.setdefault(self.epoch, []) if self.cycle else []
         for batch, (images, labels) in enumerate(self.loader):
-            if batch == len(answers):
-                answers.append(self._ask(images))
-            yield images, labels, answers[batch].float()
+            if batch == len(soft_targets):
+                soft_targets.append(self._soft_targets(images))
+            yield images, labels, soft_targets[batch].float()
 
     @torch.no_grad()
-    def _ask(self, images: torch.Tensor) -> torch.Tensor:
+    def _soft_targets(self, images: torch.Tensor) -> torch.Tensor:
         dtype = amp_dtype(images.device)
         with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
             logits = torch.stack([teacher(images).float() for teacher in self.teachers]).mean(0)
@@ -53,12 +53,12 @@ class TaughtLoader:
 
 
 def distillation_loss(
-    logits: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor, temperature: float
+    logits: torch.Tensor, labels: torch.Tensor, soft_targets: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """T²·KL from the student's answers to the teachers', in nats, the mean over the batch.
+    """T²·KL from the student's distribution to the teachers', in nats, the mean over the batch.
 
-    The temperature T softens both. Softened answers also say which wrong classes are nearly right;
-    T² keeps the gradient's size (Hinton et al., section 2).
+    The temperature T softens both. So the loss also says which wrong classes are nearly right; T²
+    keeps the gradient's size (Hinton et al., section 2).
     """
     student = (logits / temperature).log_softmax(1)
-    return temperature**2 * F.kl_div(student, answers, log_target=True, reduction="batchmean")
+    return temperature**2 * F.kl_div(student, soft_targets, log_target=True, reduction="batchmean")

@@ -15,8 +15,8 @@ from .recipes import Recipe
 
 __all__ = ["Learner", "evaluate", "predict", "train_epoch"]
 
-# Of all steps: the rate climbs from a tenth of its peak, then falls straight to nothing. So does
-# Page's fast CIFAR-10 training (https://github.com/davidcpage/cifar10-fast). Not tuned.
+# Of all steps: the rate climbs from a tenth of its peak, then falls straight to nothing. Nearly as
+# in Page's fast CIFAR-10 training (https://github.com/davidcpage/cifar10-fast). Not tuned.
 WARM_UP = 0.2
 
 
@@ -130,8 +130,8 @@ def train_epoch(batches: Iterable, criterion: Callable, learner: Learner) -> tor
 def evaluate(network: nn.Module, loader: Iterable) -> torch.Tensor:
     """Sums over all images of (loss, correct, 1), shape (3,).
 
-    So a smaller last batch weighs what it should. In eval mode and in float32, so that machines
-    with other half-width types agree.
+    So a smaller last batch weighs what it should. In eval mode and in float32 (TF32 on a GPU that
+    has it), so that machines with other half-width types agree.
     """
     network.eval()
     totals = 0

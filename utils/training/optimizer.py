@@ -1,4 +1,4 @@
-"""Muon for the kernels (each update is an orthogonal matrix), plain momentum for all else."""
+"""Muon for the kernels (each update is an orthogonal matrix), Nesterov momentum for all else."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -63,8 +63,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, defaults | {"orthogonal": orthogonal})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """Move the weights once. `closure` is there for torch's schedulers, and not used."""
+    def step(self) -> None:
+        """Move the weights once."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from ..data import BatchAugment, DeviceLoader, ImageSet, Loader, make_augmentation, split
 from .checkpoint import load_checkpoint, make_folder, save_checkpoint
 from .description import Run
-from .device import machine
-from .distillation import TaughtLoader, distillation_loss
+from .device import machine, memory_format
+from .distillation import DistillationLoader, distillation_loss
 from .engine import Learner, evaluate, train_epoch
 from .recipes import Recipe
 
@@ -105,13 +105,13 @@ def _make_loaders(
 
 def _teach(
     loader: DeviceLoader, teachers: Sequence[nn.Module], recipe: Recipe, device: torch.device
-) -> tuple[DeviceLoader | TaughtLoader, Callable]:
+) -> tuple[DeviceLoader | DistillationLoader, Callable]:
     """The training batches and the criterion, with the teachers' answers where there are any."""
     if not teachers:
         return loader, nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     for teacher in teachers:
-        teacher.to(device).eval()
-    taught = TaughtLoader(loader, list(teachers), recipe.temperature, recipe.cycle)
+        teacher.to(device, memory_format=memory_format(device)).eval()
+    taught = DistillationLoader(loader, list(teachers), recipe.temperature, recipe.cycle)
     return taught, partial(distillation_loss, temperature=recipe.temperature)
 
 
