@@ -58,7 +58,7 @@ def test_results():
         "epochs": "50",
         "seeds": "2",
         "test accuracy (%)": "91.00 ± 1.41",
-        "seconds a run": "60",
+        "seconds a run": "100",
         "device and version": "test device, float32, torch 2.0",
     }
 
