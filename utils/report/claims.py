@@ -9,7 +9,6 @@ import numpy as np
 from .records import accuracies
 from .statistics import (
     MOST_SEEDS,
-    bootstrap_interval,
     holm_levels,
     seeds_needed,
     smallest_p,
@@ -109,14 +108,10 @@ class Result:
             return f"{name}: " + (f"{signed(values[0])} points" if values else "no seed has both")
         low, high = map(signed, self.interval)
         place = f"within ±{margin:g}" if self.claim.kind == "equivalence" else f"above {margin:g}"
-        words = (
+        return (
             f"{name}: {signed(np.mean(values))} points, {self.confidence:.1%} interval {low} to "
             f"{high}, {len(values)} seeds; true if {place}"
         )
-        bootstrap = bootstrap_interval(values, self.confidence)
-        check = self.claim.verdict(bootstrap)
-        agrees = "agrees" if self.verdict.startswith(check) else f"says “{check}”"
-        return words if np.isnan(bootstrap[0]) else f"{words}; the bootstrap {agrees}"
 
 
 def signed(points: float) -> str:

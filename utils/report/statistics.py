@@ -1,7 +1,4 @@
-"""Intervals, tests and numbers of seeds for differences that are paired by seed.
-
-Student's t is the measure; a bootstrap, which assumes no normal distribution, checks it.
-"""
+"""Intervals, tests and numbers of seeds for differences that are paired by seed: Student's t."""
 
 from collections.abc import Sequence
 from warnings import catch_warnings
@@ -11,7 +8,6 @@ from scipy import stats
 
 __all__ = [
     "MOST_SEEDS",
-    "bootstrap_interval",
     "holm_levels",
     "seeds_needed",
     "smallest_p",
@@ -19,7 +15,6 @@ __all__ = [
 ]
 
 MOST_SEEDS = 1000  # where the search for enough seeds ends
-LEAST_BOOTSTRAP = 8  # values: 6,435 different resamples; three values have only ten
 
 
 def student_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
@@ -29,18 +24,6 @@ def student_interval(values: Sequence[float], confidence: float) -> tuple[float,
     with catch_warnings(action="ignore"):  # values all the same
         low, high = stats.ttest_1samp(values, 0).confidence_interval(confidence)
     return float(low), float(high)
-
-
-def bootstrap_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), always the same.
-
-    (nan, nan) for fewer than eight values, and for values that are all the same.
-    """
-    if len(values) < LEAST_BOOTSTRAP or len(set(values)) < 2:
-        return np.nan, np.nan
-    generator = np.random.default_rng(0)  # scipy 1.13 does not know the argument's newer name, rng
-    found = stats.bootstrap((values,), np.mean, confidence_level=confidence, random_state=generator)
-    return tuple(map(float, found.confidence_interval))
 
 
 def smallest_p(values: Sequence[float], low: float, high: float) -> float:

@@ -36,7 +36,8 @@ def trial(**changes) -> Variant:
     """
     shape = {"pairs": (1, 2, 2, 1), "widths": (16, 48, 80, 96)}  # from where the search set out
     shape |= {name: changes.pop(name) for name in shape if name in changes}
-    return Variant("s7", {"epochs": 12} | changes, shape)
+    settings = {"epochs": 12, "val_images": 5000, "affine_prob": 0.5, "cutout_prob": 0.5}
+    return Variant("s7", settings | changes, shape)
 
 
 LONGER = {"epochs": 30, "batch_size": 256, "val_images": 5000}
