@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -31,18 +32,22 @@ __all__ = ["STUDIES", "main", "read_study", "run_variant"]
 FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
 
 
-def read_study(study: str, path: Path | None = None, **changes) -> tuple[list[dict], list[str]]:
-    """The runs of a study's variants as they are today, and a sentence for each line left out.
+def read_study(study: str, path: Path | None = None, **changes) -> list[dict]:
+    """The runs of a study's variants as they are today. Each line left out is named on stderr.
 
     `changes` are settings of all recipes.
     """
-    recipes, networks = {}, {}
+    wanted = {}
     for name, variant in STUDIES[study].items():
-        recipes[name] = variant.get_recipe(**changes)
-        network = create_model(recipes[name].model, **variant.flags)
+        recipe = variant.get_recipe(**changes)
+        network = create_model(recipe.model, **variant.flags)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        networks[name] = {"flags": variant.flags, "parameters": parameters}
-    return read_records(path or FOLDER / f"{study}.jsonl", recipes, networks)
+        described = {"dataset": "CIFAR-10", "flags": variant.flags, "parameters": parameters}
+        wanted[name] = asdict(recipe) | described
+    records, left_out = read_records(path or FOLDER / f"{study}.jsonl", wanted)
+    for sentence in left_out:
+        print(f"left out: {sentence}", file=sys.stderr)
+    return records
 
 
 def run_variant(
@@ -149,9 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = args.records or FOLDER / f"{args.study}.jsonl"
     make_folder(path.parent)
     changes = {} if args.epochs is None else {"epochs": args.epochs}
-    records, left_out = read_study(args.study, path, **changes)
-    for complaint in left_out:
-        print(f"left out: {complaint}", file=sys.stderr)
+    records = read_study(args.study, path, **changes)
     done = {(entry["variant"], entry["seed"]) for entry in records}
     pairs = dict.fromkeys((name, seed) for seed in args.seeds for name in names)
     todo = [pair for pair in pairs if pair not in done]

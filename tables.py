@@ -7,11 +7,8 @@ A table stands between the lines ``<!-- table NAME -->`` and ``<!-- end NAME -->
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-
-from torch import nn
 
 from experiments import FOLDER, STUDIES, read_study
 from models import create_model
@@ -22,57 +19,18 @@ from utils.report import (
     check_plan,
     judge,
     judge_plan,
-    made_on,
     markdown_table,
     read_plan,
-    runs_table,
     stages_table,
+    study_table,
 )
-from utils.training import Recipe, get_recipe
+from utils.training import Recipe
 
-__all__ = [
-    "TABLES",
-    "fill",
-    "longer",
-    "main",
-    "rules",
-    "shipped",
-    "study_table",
-    "verdicts",
-]
+__all__ = ["TABLES", "fill", "longer", "main", "rules", "study_table", "verdicts"]
 
 ROOT = Path(__file__).parent
 PAGES = (ROOT / "README.md", ROOT / "Assignments" / "S7" / "README.md")
 MARKS = {True: "pass", False: "FAIL", None: "–"}
-# fmt: off
-HEADS = {
-    "results": ("recipe", "parameters:", "epochs:", "seeds:", "test accuracy (%):",
-                "seconds a run:", "device and version"),
-    "trials": ("trial", "pairs", "channels", "parameters:", "multiply-adds:",
-               "validation accuracy (%):", "gained:", "seeds:"),
-    "analysis": ("variant", "parameters:", "multiply-adds:", "receptive field:",
-                 "test accuracy (%):", "seeds:"),
-    "longer": ("variant", "epochs:", "test accuracy (%):", "seeds:"),
-}
-# fmt: on
-
-
-def _read(study: str) -> list[dict]:
-    records, left_out = read_study(study)
-    for sentence in left_out:
-        print(f"left out: {sentence}", file=sys.stderr)
-    return records
-
-
-def study_table(study: str, records: list[dict]) -> str:
-    """What each variant costs and reaches, or a sentence that says how to make the runs."""
-    if not records:
-        return f"No runs yet: python experiments.py {study} --seeds 0 1 2"
-    note = "Test accuracy after the last epoch, mean ± standard deviation over the seeds."
-    if study != "results":  # which has columns for both
-        seconds = sum(record["seconds"] for record in records) / len(records)
-        note = f"A run took {seconds:,.0f} seconds on average: {made_on(records)}."
-    return runs_table(records, STUDIES[study], HEADS[study], note)
 
 
 def longer(records: list[dict]) -> str:
@@ -85,33 +43,22 @@ def longer(records: list[dict]) -> str:
 
 def verdicts(records: list[dict]) -> str:
     """The plan's claims and controls, each family judged on its own, and whether it was kept."""
+    if not records:
+        return study_table("analysis", records)
     plan = read_plan(FOLDER / "plan.json")
     results = judge_plan(plan, records)
     kept, sentence = check_plan(plan, records)
-    if not records:
-        return sentence.capitalize()
     rows = [(result.claim.sentence, result.verdict, result.why) for result in results]
     note = f"{'Final' if kept else 'Provisional'}: {sentence}"
     return markdown_table(("sentence", "verdict", "measured"), rows, note)
 
 
-def shipped(name: str) -> tuple[nn.Module, dict]:
-    """The network with the shipped weights and its card, or untrained with an empty card."""
-    try:
-        network = create_model(name, pretrained=True)
-        return network, network.card
-    except ValueError as error:  # there are none, or those of an older class
-        print(f"{name} is untrained: {error}", file=sys.stderr)
-        return create_model(name), {}
-
-
 def rules() -> str:
-    """The nine rules for s7's network and augmentation, with the card's accuracy."""
-    network, card = shipped("s7")
-    recipe = Recipe(**card["recipe"]) if card else get_recipe("s7")
-    augmentation = make_augmentation(**recipe.augmentation)
+    """The nine rules for s7's shipped weights and their card."""
+    network = create_model("s7", pretrained=True)
+    augmentation = make_augmentation(**Recipe(**network.card["recipe"]).augmentation)
     rows = []
-    for rule in spec_sheet(network, augmentation, accuracy=card.get("test_accuracy")):
+    for rule in spec_sheet(network, augmentation, accuracy=network.card["test_accuracy"]):
         name, verdict = f"{rule.number} {rule.rule}", MARKS[rule.passed]
         rows.append((name, rule.required, rule.measured or "in the notebook", verdict))
     return markdown_table(("rule", "required", "measured", "verdict"), rows)
@@ -145,9 +92,9 @@ def speed() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{study: lambda study=study: study_table(study, _read(study)) for study in STUDIES},
-    "longer": lambda: longer(_read("longer")),
-    "verdicts": lambda: verdicts(_read("analysis")),
+    **{study: lambda study=study: study_table(study, read_study(study)) for study in STUDIES},
+    "longer": lambda: longer(read_study("longer")),
+    "verdicts": lambda: verdicts(read_study("analysis")),
     "published": published,
     "rules": rules,
     "speed": speed,

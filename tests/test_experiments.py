@@ -12,7 +12,6 @@ import experiments
 import train as script
 import utils.training.run as loop
 from models import create_model
-from utils.report.records import read_records
 from utils.training import STUDIES, Variant, load_checkpoint
 
 NAMES = ["fast", "plain"]
@@ -30,7 +29,6 @@ def runner(noise, tmp_path, monkeypatch):
         "plain": Variant("s7", small),
     }
     monkeypatch.setitem(STUDIES, "small", variants)
-    recipes = {name: variant.get_recipe() for name, variant in variants.items()}
     real, trained = loop.train_epoch, []
     monkeypatch.setattr(loop, "train_epoch", lambda *args: trained.append(args) or real(*args))
 
@@ -41,9 +39,8 @@ def runner(noise, tmp_path, monkeypatch):
         return len(trained)
 
     call.path = tmp_path / "a.jsonl"
-    networks = {name: {} for name in variants}
-    call.read = lambda: read_records(call.path, recipes, networks)
-    call.names = lambda: [(entry["variant"], entry["seed"]) for entry in call.read()[0]]
+    call.read = lambda: experiments.read_study("small", call.path)
+    call.names = lambda: [(entry["variant"], entry["seed"]) for entry in call.read()]
     return call
 
 
@@ -68,8 +65,8 @@ def test_variants_are_what_their_names_say():
 
 def test_a_line_for_each_run_and_nothing_is_repeated(runner, capsys):
     assert runner() == 4
-    records, left_out = runner.read()
-    assert not left_out and runner.names() == [("fast", 0), ("plain", 0)]
+    records = runner.read()
+    assert runner.names() == [("fast", 0), ("plain", 0)]
     first = records[0]
     assert first["parameters"] == 62_006 and first["multiply_adds"] == 651_720
     assert first["test_accuracy"] == first["history"][-1]["test_acc"]
@@ -100,8 +97,7 @@ def test_a_run_finished_but_not_recorded_is_only_recorded(runner):
     kept = runner.path.read_text().splitlines(keepends=True)
     runner.path.write_text(kept[0] + kept[1][:60])
     assert runner() == 0
-    records, left_out = runner.read()
-    assert len(records) == 2 and len(left_out) == 1
+    assert len(runner.read()) == 2
     assert json.loads(runner.path.read_text().splitlines()[-1]) == json.loads(kept[1])
 
 

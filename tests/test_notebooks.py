@@ -21,7 +21,7 @@ ASSIGNMENT = ROOT / "Assignments/S7/S7_Assignment.ipynb"
 
 # Cells are found by what they say.
 SETUP, TOOLS, DATA, SETTINGS = "REPOSITORY =", "import inspect", "= load_images()", "CHANGES = {}"
-NETWORK, LAYERS, TRAINING = "draw_network(n", "layer_table(c", "train(network, train_set"
+NETWORK, LAYERS, TRAINING = "draw_network(n", "summary(c", "train(network, train_set"
 RESULTS, CONFUSION, RULES = "trained.load_state_dict", "plot_confusion(m", "sheet.passed"
 
 

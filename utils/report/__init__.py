@@ -12,8 +12,8 @@ from .plot_study import (
     plot_time,
 )
 from .records import accuracies, add_record, describe, read_records
-from .summary import layer_table, stage_table
-from .tables import made_on, markdown_table, runs_table, stages_table
+from .summary import stage_table
+from .tables import made_on, markdown_table, stages_table, study_table
 
 __all__ = [
     "accuracies",
@@ -25,7 +25,6 @@ __all__ = [
     "frame",
     "judge",
     "judge_plan",
-    "layer_table",
     "made_on",
     "markdown_table",
     "overlay",
@@ -40,8 +39,8 @@ __all__ = [
     "plot_time",
     "read_plan",
     "read_records",
-    "runs_table",
     "save_curves",
     "stage_table",
     "stages_table",
+    "study_table",
 ]

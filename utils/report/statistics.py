@@ -35,14 +35,12 @@ def smallest_p(values: Sequence[float], low: float, high: float) -> float:
     if len(values) < 2:
         return 1.0
 
-    def p(limit: float, alternative: str) -> float:
-        return stats.ttest_1samp(values, limit, alternative=alternative).pvalue
-
     with catch_warnings(action="ignore"):  # values all the same
-        above_low, below_high = p(low, "greater"), p(high, "less")
-        below_low, above_high = p(low, "less"), p(high, "greater")
-    smallest = min(max(above_low, below_high), below_low, above_high)
-    return 1.0 if np.isnan([above_low, below_high]).any() else float(smallest)
+        above_low, above_high = (
+            stats.ttest_1samp(values, limit, alternative="greater").pvalue for limit in (low, high)
+        )
+    smallest = min(max(above_low, 1 - above_high), 1 - above_low, above_high)
+    return 1.0 if np.isnan(above_low + above_high) else float(smallest)
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:

@@ -1,8 +1,6 @@
-"""A network at a glance: torchsummary's table, and a small one by block."""
+"""A network at a glance: a row for each block."""
 
-import contextlib
 import copy
-import io
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +8,7 @@ from torch import nn
 
 from ..grading import Block, blocks, receptive_fields, trace
 
-__all__ = ["Stage", "layer_table", "run_blocks", "stage_table"]
+__all__ = ["Stage", "run_blocks", "stage_table"]
 
 
 @dataclass(frozen=True)
@@ -24,39 +22,10 @@ class Stage:
     receptive_field: int | None  # pixels; None where the output is no map
 
 
-def _copy(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).cpu().float().eval()
-
-
 def run_blocks(network: nn.Module) -> list[Block]:
     """The blocks of a copy of the network that runs on an image (1, 3, 32, 32)."""
-    return blocks(trace(_copy(network), torch.zeros(1, 3, 32, 32)))
-
-
-def layer_table(network: nn.Module) -> str:
-    """torchsummary's table, one row for each layer, for images (3, 32, 32).
-
-    It runs on a float32 copy in eval mode and on the CPU, and gives the random generator back: by
-    itself torchsummary would move the running statistics. Raises ValueError if it can't read the
-    network, or if its total is not the network's (it counts a layer twice that is used twice).
-    """
-    import torchsummary  # experiments.py runs on machines without it
-
-    text = io.StringIO()
-    try:
-        with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(text):
-            torchsummary.summary(_copy(network), (3, 32, 32), device="cpu")
-    except (AttributeError, TypeError) as error:
-        raise ValueError(
-            "torchsummary cannot read this network, stages_table(network) can"
-        ) from error
-    total = sum(parameter.numel() for parameter in network.parameters())
-    if f"Total params: {total:,}\n" not in text.getvalue():
-        raise ValueError(
-            f"torchsummary miscounts this network, which has {total:,} parameters: does it use a "
-            "layer twice, or never, or hold parameters outside of its layers?"
-        )
-    return text.getvalue()
+    probe = copy.deepcopy(network).cpu().float().eval()
+    return blocks(trace(probe, torch.zeros(1, 3, 32, 32)))
 
 
 def stage_table(network: nn.Module) -> list[Stage]:

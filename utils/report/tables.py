@@ -1,16 +1,17 @@
 """The tables of the pages and notebooks as Markdown, made from records and stages."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from torch import nn
 
+from ..training import STUDIES
 from .claims import signed
 from .records import accuracies, describe
 from .summary import Stage, stage_table
 
-__all__ = ["made_on", "markdown_table", "runs_table", "stages_table"]
+__all__ = ["made_on", "markdown_table", "stages_table", "study_table"]
 
 
 def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str = "") -> str:
@@ -54,15 +55,30 @@ COLUMNS = {
 }
 
 
-def runs_table(
-    records: list[dict], names: Iterable[str], head: Sequence[str], note: str = ""
-) -> str:
-    """A row for each variant that has runs, in the order of `names`.
+# What the variants of a study are called, and the columns of its table.
+# fmt: off
+HEADS = {
+    "results": ("recipe", "parameters:", "epochs:", "seeds:", "test accuracy (%):",
+                "seconds a run:", "device and version"),
+    "trials": ("trial", "pairs", "channels", "parameters:", "multiply-adds:",
+               "validation accuracy (%):", "gained:", "seeds:"),
+    "analysis": ("variant", "parameters:", "multiply-adds:", "receptive field:",
+                 "test accuracy (%):", "seeds:"),
+    "longer": ("variant", "epochs:", "test accuracy (%):", "seeds:"),
+}
+# fmt: on
 
-    `head` is what the names are called, then some of `COLUMNS`, or "gained:", points of validation
-    accuracy more than the first of `names`. With it, the best stands first.
+
+def study_table(study: str, records: list[dict]) -> str:
+    """A row for each variant that has runs, or a sentence that says how to make them.
+
+    "gained:" is points of validation accuracy more than the first variant; the best then stands
+    first.
     """
-    runs = {name: [record for record in records if record["variant"] == name] for name in names}
+    if not records:
+        return f"No runs yet: python experiments.py {study} --seeds 0 1 2"
+    head = HEADS[study]
+    runs = {name: [run for run in records if run["variant"] == name] for name in STUDIES[study]}
     first, *_ = runs.values()
     gained = {"gained:": lambda own: signed(_validation(own) - _validation(first)) if first else ""}
     columns = COLUMNS | gained
@@ -70,6 +86,10 @@ def runs_table(
     if "gained:" in head:
         found.sort(key=lambda name: -_validation(runs[name]))
     rows = [(name, *(columns[column](runs[name]) for column in head[1:])) for name in found]
+    note = "Test accuracy after the last epoch, mean ± standard deviation over the seeds."
+    if study != "results":  # which has columns for both
+        seconds = np.mean([run["seconds"] for run in records])
+        note = f"A run took {seconds:,.0f} seconds on average: {made_on(records)}."
     return markdown_table(head, rows, note)
 
 
