@@ -25,6 +25,11 @@ class Block(nn.Sequential):
         return self.extra(x) if self.extra else x
 
 
+def channels_last(function):
+    """A function of maps (N, H, W, C), as norms of channels want them, for maps (N, C, H, W)."""
+    return lambda x: function(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 def good():
     network = nn.Sequential()
     network.C1 = Block(conv(3, 8), conv(8, 8, dilation=2))

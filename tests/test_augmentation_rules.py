@@ -56,6 +56,11 @@ def test_the_projects_augmentation_passes():
     assert without_rotation[1].measured == "±3 pixels, ±10%, ±0°, p = 0.5"
 
 
+def test_a_choice_of_two_may_be_the_whole_pipeline():
+    choice = A.OneOrOther(flip(1), A.Blur(p=1), p=0.3)
+    assert measure_augmentation(choice)[0].measured == "mirrored, p = 0.3"
+
+
 def test_missing_repeated_and_switched_off_steps():
     assert failed(A.VerticalFlip(p=0.5)) == {FLIP, AFFINE, CUTOUT}
     assert words(CUTOUT, flip()) == "none" == words(CUTOUT, cutout(p=0))

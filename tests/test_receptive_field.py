@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
-from small_networks import conv, good
+from small_networks import channels_last, conv, good
 from torch import nn
 
 from models import create_model
@@ -87,6 +87,20 @@ def test_norms_of_the_images_own_statistics_do_not_count():
 def test_gates_of_a_global_mean_do_not_count(mean):
     network = good()
     network.C1.extra = lambda x: x * mean(x).sigmoid()
+    assert field(network) == 61
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        lambda y: y.mean((1, 2), keepdim=True),
+        lambda y: y.mean(1, keepdim=True).mean(2, keepdim=True),
+        lambda y: y.norm(dim=(1, 2), keepdim=True),
+    ],
+)
+def test_gates_of_maps_with_channels_last_do_not_count(mean):
+    network = good()
+    network.C1.extra = channels_last(lambda y: y * mean(y).sigmoid())
     assert field(network) == 61
 
 

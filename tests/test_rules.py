@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small_networks import Block, conv, good, separable
+from small_networks import Block, channels_last, conv, good, separable
 from torch import nn
 
 from models import create_model
@@ -110,9 +110,12 @@ def test_pooling_hidden_in_forward(extra):
         lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(),
         lambda x: x * F.adaptive_avg_pool2d(x, 1).sigmoid(),
         lambda x: x * x.mean(1, keepdim=True).sigmoid(),
+        lambda x: x / x.var((2, 3), keepdim=True).add(1e-5).sqrt(),
+        lambda x: x * x.norm(dim=(2, 3), keepdim=True).sigmoid(),
+        channels_last(lambda y: y * y.norm(dim=(1, 2), keepdim=True).sigmoid()),
     ],
 )
-def test_crops_and_gates_are_no_pooling(extra):
+def test_crops_statistics_and_gates_are_no_pooling(extra):
     network = good()
     network.C1.extra = extra
     assert not failed(network)
@@ -282,6 +285,18 @@ def test_what_is_not_global_average_pooling(function, fails):
     assert failed(ending(function)) == fails
 
 
+def test_what_follows_may_write_into_the_average():
+    network = good()
+    network.O.insert(1, nn.ReLU(inplace=True))
+    assert not failed(network)
+
+
+def test_the_average_of_a_dead_map():
+    network = good()
+    nn.init.zeros_(network.C4[1][1][1].weight)  # of the last norm
+    assert not failed(network)
+
+
 def test_a_last_convolution_to_the_classes_may_come_before_the_pooling():
     network = good()
     network.O = Block(conv(8, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -311,6 +326,12 @@ def test_a_network_that_returns_no_tensor(wrap):
     network.O.extra = wrap
     assert failed(network) == {"1 runs on GPU or CPU"}
     assert "not a tensor" in measured(network, "runs on GPU or CPU")
+
+
+def test_weights_that_are_computed_at_each_call():
+    network = good()
+    network.C1[0][0] = nn.utils.weight_norm(network.C1[0][0])
+    assert not failed(network)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

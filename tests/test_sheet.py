@@ -88,6 +88,11 @@ def test_both_are_there(run_dir):
     assert checkpoints(str(run_dir))[1]
 
 
+def test_weights_alone_are_a_checkpoint_too(run_dir):
+    torch.save(good().state_dict(), run_dir / "best.pt")
+    assert checkpoints(run_dir) == ("best: weights, last: epoch 5", True)
+
+
 def test_one_is_missing(run_dir):
     (run_dir / "best.pt").unlink()  # as after a run without validation images
     assert checkpoints(run_dir) == ("no best.pt", False)

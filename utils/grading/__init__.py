@@ -5,7 +5,7 @@ from .blocks import Block, blocks
 from .receptive_field import effective_field, receptive_field, receptive_fields, side_that_holds
 from .rules import Rule, first_line
 from .sheet import SpecSheet, spec_sheet
-from .trace import Operation, trace
+from .trace import Operation, copy_network, trace
 
 __all__ = [
     "Block",
@@ -13,6 +13,7 @@ __all__ = [
     "Rule",
     "SpecSheet",
     "blocks",
+    "copy_network",
     "effective_field",
     "first_line",
     "measure_augmentation",

@@ -35,7 +35,7 @@ def measure_augmentation(augmentation: A.BaseCompose | None) -> list[Rule]:
             f"expected an albumentations Compose, got {kind}; give the A.Compose([...]) itself, of "
             "a wrapper its .transform. Write steps of torchvision with albumentations first"
         )
-    steps = [] if augmentation is None else list(_steps(augmentation, augmentation.p))
+    steps = [] if augmentation is None else list(_steps(augmentation, _chance(augmentation)))
     rules = []
     for name, required, kinds, measure in (
         ("horizontal flip", "mirrored", [A.HorizontalFlip], lambda *_: ("mirrored", True)),
@@ -65,10 +65,10 @@ def _steps(part, chance: float) -> Iterator[tuple[A.BasicTransform, float]]:
         yield part, chance
         return
     inside = part.transforms
-    shares = [1.0 if isinstance(inner, A.OneOrOther) else inner.p for inner in inside]
+    shares = [_chance(inner) for inner in inside]
     if isinstance(part, A.OneOf):  # one always acts; each p is its weight in the draw
         shares = part.transforms_ps
-    elif isinstance(part, A.OneOrOther):  # one always acts; p chooses the first
+    elif isinstance(part, A.OneOrOther):
         shares = [part.p, 1 - part.p]
     elif isinstance(part, A.SomeOf) and part.replace:
         shares = [1 - (1 - share / len(inside)) ** part.n for share in shares]
@@ -76,6 +76,10 @@ def _steps(part, chance: float) -> Iterator[tuple[A.BasicTransform, float]]:
         shares = [share * part.n / len(inside) for share in shares]
     for inner, share in zip(inside, shares, strict=True):
         yield from _steps(inner, chance * share)
+
+
+def _chance(part) -> float:
+    return 1.0 if isinstance(part, A.OneOrOther) else part.p  # one always acts; p chooses the first
 
 
 def _always(*steps: A.BasicTransform) -> A.Compose:
@@ -92,8 +96,9 @@ def _noise(seed: int) -> np.ndarray:
 
 def _measure_affine(affine: A.BasicTransform, steps: list) -> tuple[str, bool]:
     pipeline, middle, drawn = _always(affine), (SIDE - 1) / 2, []
+    image = _noise(0)
     for _ in range(AFFINE_DRAWS):
-        pipeline(image=_noise(0))
+        pipeline(image=image)
         params = pipeline.transforms[0].params
         # The middle of the image is moved by the shift only.
         height, width = params["output_shape"]
@@ -102,7 +107,7 @@ def _measure_affine(affine: A.BasicTransform, steps: list) -> tuple[str, bool]:
         drawn.append((x, y, *scales, params["rotate"]))
     *shifts, scales, turns = np.split(np.array(drawn), (1, 2, 4), axis=1)
     words = [_span(axis) for axis in shifts]
-    words = f"{words[0]}" if words[0] == words[1] else f"x {words[0]}, y {words[1]}"
+    words = words[0] if words[0] == words[1] else f"x {words[0]}, y {words[1]}"
     both_ways = any(low < 0 < high for low, high in map(_limits, shifts))
     passed = both_ways and all(low < high for low, high in map(_limits, (scales, turns)))
     note = "" if both_ways else " (not in both directions)"

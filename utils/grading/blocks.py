@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
-from .trace import Operation
+from .trace import STATISTICS, Operation
 
 __all__ = ["Block", "blocks", "convs_on_maps", "final_map", "pools", "shrinks", "unpadded_shape"]
 
@@ -104,7 +104,7 @@ def pools(op: Operation) -> bool:
 
     The average of a whole map is not meant, nor is a crop: neither skips a pixel.
     """
-    if op.is_conv or len(op.in_shape) != 4 or op.name in ("mean", "sum"):  # they take whole axes
+    if op.is_conv or len(op.in_shape) != 4 or op.name in STATISTICS:
         return False
     if "avg_pool" in op.name and prod(op.out_shape[2:]) == 1:
         return op.name == "avg_pool2d" and tuple(op.args[1]) != op.in_shape[2:]

@@ -1,13 +1,11 @@
 """How far an output sees: what a topology allows, and what the weights make of it."""
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .blocks import blocks, final_map
-from .trace import CallCounter, trace
+from .trace import CallCounter, copy_network, trace
 
 __all__ = ["effective_field", "receptive_field", "receptive_fields", "side_that_holds"]
 
@@ -53,7 +51,7 @@ def effective_field(network: nn.Module, side: int) -> torch.Tensor:
     lies in the middle if `side` is odd and side − 1 a multiple of twice the product of the strides.
     Raises ValueError for a network without any map.
     """
-    network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    network = copy_network(network).cpu().float().eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
     last = final_map(trace(network, torch.zeros(1, 3, 32, 32)))
     if not last:
@@ -85,7 +83,7 @@ def _image(side: int) -> torch.Tensor:
 
 
 def _positive(network: nn.Module) -> nn.Module:
-    network = copy.deepcopy(network).cpu().double().eval().requires_grad_(False)
+    network = copy_network(network).cpu().double().eval().requires_grad_(False)
     for name, parameter in network.named_parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
         parameter.fill_(0 if name.endswith("bias") else 1 / fan_in)
@@ -147,8 +145,12 @@ class _Probe(CallCounter):
             self.map = result
         first = next(iter((*args, *(kwargs or {}).values())), None)
         if isinstance(first, torch.Tensor) and first.ndim > 2 and first[0, 0].numel() > 1:
-            if isinstance(result, torch.Tensor) and result.shape[:2].numel() == result.numel():
-                return result.detach()  # one number for each channel, no map
+            # One number for each channel is no map, wherever the channels stand.
+            if isinstance(result, torch.Tensor) and result.numel() in (
+                result.shape[:2].numel(),
+                result.shape[0] * result.shape[-1],
+            ):
+                return result.detach()
         return result
 
 

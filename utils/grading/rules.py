@@ -121,19 +121,20 @@ def _global_average(operations: list[Operation]) -> tuple[str, bool]:
 
 
 def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
-    """Whether best.pt and last.pt hold weights that fit the network."""
+    """Whether best.pt and last.pt hold weights that fit the network: a run's, or weights alone."""
     words = []
     for name in ("best", "last"):
         try:
             state = torch.load(run_dir / f"{name}.pt", map_location="cpu", weights_only=True)
-            found, epochs = _shapes(state["network"]), len(state["run"]["history"])
+            found = _shapes(state.get("network", state))
+            kind = f"epoch {len(state['run']['history'])}" if "run" in state else "weights"
         except FileNotFoundError:
             return f"no {name}.pt", False
         except Exception as error:  # a damaged file fails in many ways
             return f"{name}.pt can't be read: {first_line(error)}", False
         if found != _shapes(network.state_dict()):
             return f"{name}.pt is another network's", False
-        words.append(f"{name}: epoch {epochs}")
+        words.append(f"{name}: {kind}")
     return ", ".join(words), True
 
 
@@ -149,7 +150,7 @@ def _is_close(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) ->
     """Whether they differ by rounding only, which 1 % of the map's spread leaves room for."""
     if values.numel() != mean.numel():
         return False
-    return bool(((values.reshape(mean.shape) - mean).abs() < 0.01 * spread).all())
+    return bool(((values.reshape(mean.shape) - mean).abs() <= 0.01 * spread).all())
 
 
 def _name(op: Operation) -> str:

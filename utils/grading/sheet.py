@@ -1,6 +1,5 @@
 """The assignment's rules, measured: ``print(spec_sheet(network, augmentation))``."""
 
-import copy
 import textwrap
 from html import escape
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import nn
 from ..data import A
 from .augmentation_rules import measure_augmentation
 from .rules import Rule, first_line, network_rules, run_rules
-from .trace import Operation, trace
+from .trace import Operation, copy_network, trace
 
 __all__ = ["SpecSheet", "spec_sheet"]
 
@@ -91,7 +90,7 @@ def spec_sheet(
 def _run(network: nn.Module) -> tuple[Rule, list[Operation]]:
     """The rule that it puts out logits, and what it did on the way: nothing if it raised."""
     try:
-        probe = copy.deepcopy(network).float().eval()
+        probe = copy_network(network).float().eval()
         device = next((weight.device for weight in probe.parameters()), torch.device("cpu"))
         images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
         with torch.no_grad():

@@ -1,5 +1,6 @@
 """What a network does when it runs: the operations of its forward pass."""
 
+import copy
 from dataclasses import dataclass, field
 from math import prod
 
@@ -11,7 +12,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.module_tracker import ModuleTracker
 
-__all__ = ["CallCounter", "Operation", "trace"]
+__all__ = ["STATISTICS", "CallCounter", "Operation", "copy_network", "trace"]
+
+# ATen's operations that make one number of whole axes.
+STATISTICS = {"mean", "sum", "var", "std", "var_mean", "std_mean", "linalg_vector_norm"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +54,10 @@ class Operation:
     def is_map(self) -> bool:
         """Whether it puts out a feature map (N, C, H, W) of more than one position.
 
-        A mean or sum of rows or columns is on its way to global pooling and no map any more.
+        A statistic of rows or columns is on its way to global pooling and no map any more.
         """
         positions = prod(self.out_shape[2:]) if len(self.out_shape) == 4 else 0
-        reduced = self.name in ("mean", "sum") and positions < prod(self.in_shape[-2:])
+        reduced = self.name in STATISTICS and positions < prod(self.in_shape[-2:])
         return positions > 1 and not reduced
 
     # aten::convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding,
@@ -123,7 +127,7 @@ class _Recorder(TorchDispatchMode):
                 func=func.overloadpacket,
                 args=tuple(tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in args),
                 in_shape=tuple(data[0].shape),
-                output=results[0],
+                output=results[0].clone(),  # what follows may write into it
                 inputs=tuple(filter(None, makers)),
                 module=max(self.modules.parents - {"Global"}, key=len, default=""),
                 parameters=names,
@@ -133,6 +137,13 @@ class _Recorder(TorchDispatchMode):
         for item in results if origin else ():
             self._remember(item, origin)
         return out
+
+
+def copy_network(network: nn.Module) -> nn.Module:
+    """A deep copy. torch's older weight norms hold a computed weight, which it refuses to copy."""
+    values = [value for module in network.modules() for value in vars(module).values()]
+    computed = {id(value): value.detach() for value in values if isinstance(value, torch.Tensor)}
+    return copy.deepcopy(network, computed)
 
 
 def trace(network: nn.Module, images: torch.Tensor) -> list[Operation]:

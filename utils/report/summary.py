@@ -1,12 +1,11 @@
 """A network at a glance: a row for each block."""
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from ..grading import Block, blocks, receptive_fields, trace
+from ..grading import Block, blocks, copy_network, receptive_fields, trace
 
 __all__ = ["Stage", "run_blocks", "stage_table"]
 
@@ -24,7 +23,7 @@ class Stage:
 
 def run_blocks(network: nn.Module) -> list[Block]:
     """The blocks of a copy of the network that runs on an image (1, 3, 32, 32)."""
-    probe = copy.deepcopy(network).cpu().float().eval()
+    probe = copy_network(network).cpu().float().eval()
     return blocks(trace(probe, torch.zeros(1, 3, 32, 32)))
 
 
