@@ -61,10 +61,7 @@ def run_variant(
     changes: dict,
     quiet: bool,
 ) -> dict:
-    """Train one variant from one seed; its record, plain values only.
-
-    Raises KeyboardInterrupt if it was stopped.
-    """
+    """Train one variant from one seed; its record, plain values only."""
     variant = STUDIES[study][name]
     recipe = variant.get_recipe(**changes)
     words = "".join(letter if letter.isalnum() else "_" for letter in name)
@@ -78,8 +75,6 @@ def run_variant(
         teachers=[runs / teacher / "last.pt" for teacher in variant.teachers],
         on_epoch=(lambda row, epochs: None) if quiet else print_row,
     )
-    if not run.finished:
-        raise KeyboardInterrupt
     rows = stage_table(create_model(recipe.model, **variant.flags))
     return {
         "variant": name,

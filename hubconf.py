@@ -12,7 +12,7 @@ import zlib as _zlib
 from pathlib import Path as _Path
 from typing import Any as _Any
 
-__all__ = ["dependencies", "s7", "s7_dilated", "tutorial"]
+__all__ = ["dependencies", "s7", "s7_dilated"]
 
 dependencies = ["torch"]
 
@@ -24,11 +24,6 @@ _spec = _util.spec_from_file_location(
 )
 _models = _sys.modules[_name] = _util.module_from_spec(_spec)
 _spec.loader.exec_module(_models)
-
-
-def tutorial(**flags: _Any) -> _models.Tutorial:
-    """The network of PyTorch's CIFAR-10 tutorial, untrained."""
-    return _models.create_model("tutorial", **flags)
 
 
 def s7(pretrained: bool = False, **flags: _Any) -> _models.S7:

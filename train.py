@@ -125,10 +125,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> Run:
-    """Train as the arguments say (those of the command line by default) and return the run.
-
-    Raises KeyboardInterrupt if it was stopped.
-    """
+    """Train as the arguments say (those of the command line by default) and return the run."""
     args = parse(arguments)
     flags, device = dict(args.flags), get_device(args.device)
     recipe = get_recipe(args.recipe, **dict(args.set))
@@ -149,8 +146,6 @@ def main(arguments: list[str] | None = None) -> Run:
         teachers=args.teacher or ([TEACHER] if recipe.temperature else []),
         progress=sys.stderr.isatty(),
     )
-    if not run.finished:
-        raise KeyboardInterrupt
     if args.ship:
         ship(network, run, run_dir)
     return run

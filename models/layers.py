@@ -11,7 +11,6 @@ __all__ = [
     "Head",
     "ResidualPair",
     "SeparableConv",
-    "check_images",
     "scale_channels",
 ]
 
@@ -104,24 +103,6 @@ class Head(nn.Sequential):
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
-
-
-def check_images(x: torch.Tensor, smallest: int = 1) -> torch.Tensor:
-    """Return x if it is a batch of colour images (N, 3, H, W), else raise ValueError.
-
-    H and W have to be at least `smallest` pixels.
-    """
-    if x.ndim != 4 or x.shape[1] != 3:
-        raise ValueError(
-            f"expected a batch of colour images (N, 3, H, W), got {tuple(x.shape)}; "
-            "a single image needs x.unsqueeze(0), a grey one x.expand(-1, 3, -1, -1)"
-        )
-    height, width = x.shape[2:]
-    if min(height, width) < smallest:
-        raise ValueError(
-            f"expected images of at least {smallest}×{smallest} pixels, got {height}×{width}"
-        )
-    return x
 
 
 def scale_channels(channels: tuple[int, ...], width: float) -> list[int]:

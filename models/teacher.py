@@ -1,9 +1,8 @@
 """A larger network, bound by no rule of the assignment: it teaches S7."""
 
-import torch
 from torch import nn
 
-from .layers import ConvNormAct, Head, ResidualPair, check_images
+from .layers import ConvNormAct, Head, ResidualPair
 
 __all__ = ["Teacher"]
 
@@ -12,7 +11,6 @@ class Teacher(nn.Sequential):
     """Dense residual pairs at three resolutions, 3.3 million parameters.
 
     Input (N, 3, H, W), normalised; output (N, num_classes) logits. The shapes below are for 32×32.
-    Raises ValueError for anything but a batch of three-channel images.
     """
 
     def __init__(self, num_classes: int = 10) -> None:
@@ -28,6 +26,3 @@ class Teacher(nn.Sequential):
             Head(256, num_classes),                   # (N, 10)            the image
         )
         # fmt: on
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(check_images(x))

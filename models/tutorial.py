@@ -4,17 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import check_images
-
 __all__ = ["Tutorial"]
 
 
 class Tutorial(nn.Module):
     """PyTorch's CIFAR-10 tutorial: two 5×5 convolutions, max-pooling, three linear layers.
 
-    Input (N, 3, H, W), output (N, num_classes) logits. The first linear layer needs a 5×5 map. A
-    32×32 image gives one; the maps of other images are averaged to it. Raises ValueError for images
-    below 16×16 pixels, and for anything but a batch of three-channel images.
+    Input (N, 3, 32, 32), output (N, num_classes) logits. The first linear layer takes a 5×5 map, so
+    images of another size don't fit.
     Source: https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
     """
 
@@ -28,10 +25,8 @@ class Tutorial(nn.Module):
         self.fc3 = nn.Linear(84, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.pool(F.relu(self.conv1(check_images(x, smallest=16))))  # (N, 6, 14, 14)
+        x = self.pool(F.relu(self.conv1(x)))  # (N, 6, 14, 14)
         x = self.pool(F.relu(self.conv2(x)))  # (N, 16, 5, 5)
-        if x.shape[-2:] != (5, 5):
-            x = F.adaptive_avg_pool2d(x, 5)
         x = F.relu(self.fc1(x.flatten(1)))  # (N, 120)
         x = F.relu(self.fc2(x))  # (N, 84)
         return self.fc3(x)

@@ -7,7 +7,7 @@ import torch
 from tiny_runs import CPU, RECIPE, Counted
 
 from utils.data import BatchAugment, DeviceLoader
-from utils.training import DistillationLoader, distillation_loss
+from utils.training.distillation import DistillationLoader, distillation_loss
 
 
 def taught(images, *teachers, temperature=2.0, cycle=2):

@@ -9,17 +9,10 @@ from tiny_runs import CPU, RECIPE, STEPS, same, tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from utils.data import BatchAugment, DeviceLoader
-from utils.training import (
-    DistillationLoader,
-    Learner,
-    Muon,
-    amp_dtype,
-    distillation_loss,
-    evaluate,
-    predict,
-    train_epoch,
-)
-from utils.training.optimizer import OTHERS_LR
+from utils.training import Learner, evaluate, predict, train_epoch
+from utils.training.device import amp_dtype
+from utils.training.distillation import DistillationLoader, distillation_loss
+from utils.training.optimizer import OTHERS_LR, Muon
 
 
 def augmented(images, device=CPU):

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from models import create_model
-from utils.training import Run, get_recipe, save_checkpoint
+from utils.training import Run, get_recipe
+from utils.training.checkpoint import save_checkpoint
 
 pytest.importorskip("nbgrader", reason="needs nbgrader: pip install -r requirements-dev.txt")
 

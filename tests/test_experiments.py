@@ -12,7 +12,8 @@ import experiments
 import train as script
 import utils.training.run as loop
 from models import create_model
-from utils.training import STUDIES, Variant, load_checkpoint
+from utils.training import STUDIES, load_checkpoint
+from utils.training.studies import Variant
 
 NAMES = ["fast", "plain"]
 ERRORS = [FloatingPointError("nan"), ValueError("too odd"), torch.OutOfMemoryError("too large")]
@@ -129,7 +130,7 @@ def test_a_disk_that_is_full_stops_the_study(runner, monkeypatch):
 def test_teachers_come_first(runner):
     assert runner(variants=["taught", "fast", "plain"]) == 6
     assert runner.names() == [("fast", 0), ("plain", 0), ("taught", 0)]
-    commands = [teacher["command"] for teacher in runner.read()[0][2]["teachers"]]
+    commands = [teacher["command"] for teacher in runner.read()[2]["teachers"]]
     assert len(commands) == 2 and all("experiments.py" in command for command in commands)
 
 

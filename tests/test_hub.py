@@ -45,7 +45,7 @@ def test_the_entry_points_build_their_networks():
     found = runpy.run_path(str(ROOT / "hubconf.py"))
     # What torch.hub.list shows: every callable whose name begins with a letter.
     entries = {name for name, entry in found.items() if callable(entry) and name[0] != "_"}
-    assert entries == {"tutorial", "s7", "s7_dilated"} and found["dependencies"] == ["torch"]
+    assert entries == {"s7", "s7_dilated"} and found["dependencies"] == ["torch"]
     for name in entries:
         network = torch.hub.load(ROOT, name, source="local")
         assert network.state_dict().keys() == create_model(name).state_dict().keys()

@@ -8,8 +8,13 @@ from tiny_runs import RECIPE, tiny
 from torch import nn
 
 from models import create_model
-from utils.training import Muon, make_optimizer, orthogonalize
-from utils.training.optimizer import OTHERS_LR, _orthogonal_updates
+from utils.training.optimizer import (
+    OTHERS_LR,
+    Muon,
+    _orthogonal_updates,
+    make_optimizer,
+    orthogonalize,
+)
 
 
 @pytest.fixture(autouse=True)

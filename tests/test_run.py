@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_runs import CPU, RECIPE, TAUGHT, figures, one_teacher, same, state, tiny, train_tiny
+from tiny_runs import CPU, RECIPE, TAUGHT, figures, one_teacher, same, tiny, train_tiny
 from torch import nn
 
 import utils.training.run as loop
@@ -25,7 +25,9 @@ def test_history(images, tmp_path, monkeypatch):
     saved = load_checkpoint(tmp_path / "last.pt")
     assert saved["run"] == run.to_dict()
     # The average is the network: it is what is evaluated and saved.
-    assert all(torch.equal(saved["network"][key], value) for key, value in state(network))
+    assert all(
+        torch.equal(saved["network"][key], value) for key, value in network.state_dict().items()
+    )
     assert not torch.equal(saved["trained"]["0.weight"], saved["network"]["0.weight"])
     assert len(evaluated) == 6 and all(one is network for one in evaluated)
 

@@ -10,7 +10,8 @@ import models
 import train as script
 from models import create_model
 from utils.data import CIFAR10_MEAN, CIFAR10_STD
-from utils.training import get_recipe, load_checkpoint, save_checkpoint
+from utils.training import get_recipe, load_checkpoint
+from utils.training.checkpoint import save_checkpoint
 
 TINY = ["--recipe", "tutorial", "--set", "val_images=6", "images=60", "--device", "cpu"]
 
@@ -152,14 +153,3 @@ def test_ship(noise, tmp_path, monkeypatch, capsys):
     trained = create_model("tutorial")
     trained.load_state_dict(load_checkpoint(tmp_path / "run" / "last.pt")["network"])
     assert same(shipped, trained)
-
-
-def test_a_run_that_was_stopped_does_not_ship(noise, tmp_path, monkeypatch):
-    def stopped(network, train_set, test_set, run, *args, **options):
-        return run.history
-
-    monkeypatch.setattr(script, "train", stopped)
-    monkeypatch.setattr(script, "WEIGHTS", tmp_path / "weights")
-    with pytest.raises(KeyboardInterrupt):  # for the exit status
-        script.main(["--recipe", "tutorial", "--out", str(tmp_path / "run"), "--ship"])
-    assert list((tmp_path / "weights").iterdir()) == []

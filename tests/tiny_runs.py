@@ -83,10 +83,6 @@ def stopped_after(steps: int, error: BaseException):
         yield
 
 
-def state(network: nn.Module):
-    return network.state_dict().items()
-
-
 def same(one: nn.Module, other: nn.Module) -> bool:
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)

@@ -7,7 +7,6 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .device import StepGraph, amp_dtype, memory_format
 from .optimizer import make_optimizer
@@ -68,7 +67,7 @@ class Learner:
             done = self.schedule.last_epoch
             # A short memory at first, as in TensorFlow's: it starts from untrained weights.
             decay = min(self.ema, (1 + done) / (10 + done))
-            get_ema_multi_avg_fn(decay)(self._averages, self._weights, None)
+            torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
         return loss, logits
 
     def _step(

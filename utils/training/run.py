@@ -1,6 +1,5 @@
 """A whole training run: it returns its history, and a callback gets each epoch's row."""
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,38 +39,29 @@ def train(
     After every epoch all that the next one depends on goes to `run_dir`/last.pt. Where one lies
     already, the run goes on behind it, or shows its history if it is finished; `on_epoch` gets
     each row. The validation images alone choose best.pt; the test set is watched and chooses
-    nothing. The network ends as the average of its weights, see `Learner`. Ctrl-C leaves it as it
-    was after the last whole epoch.
+    nothing. The network ends as the average of its weights, see `Learner`. After Ctrl-C call this
+    again with a fresh network and a fresh `Run`: it goes on behind the last whole epoch.
 
     Raises ValueError if last.pt belongs to another network, recipe, seed or data set, or if the
-    recipe wants a teacher and there is none; FloatingPointError if the loss stops being a number:
-    the network is then as after the last whole epoch; OSError if `run_dir` can't be written.
+    recipe wants a teacher and there is none; FloatingPointError if the loss stops being a number;
+    OSError if `run_dir` can't be written.
     """
     _check(run, train_set, teachers)
-    run_dir, initial = make_folder(run_dir), copy.deepcopy(network.state_dict())
+    run_dir = make_folder(run_dir)
     loaders = _make_loaders(train_set, test_set, run, device)
     loaders["train"], criterion = _teach(loaders["train"], teachers, run.recipe, device)
     steps = run.recipe.epochs * len(loaders["train"])
     learner = Learner(network, run.recipe, device, steps)
-    _go_back(run_dir / "last.pt", learner, run, initial)
+    _resume(run_dir / "last.pt", learner, run)
     call = {"command": run.command, "machine": machine(device)}
     if not run.finished and call not in run.calls:
         run.calls.append(call)
     for row in run.history:
         on_epoch(row, run.recipe.epochs)
-    try:
-        while not run.finished:
-            _epoch(loaders, criterion, learner, run, progress)
-            _save(run_dir, learner, run)
-            on_epoch(run.history[-1], run.recipe.epochs)
-    except (KeyboardInterrupt, FloatingPointError) as stop:
-        _go_back(run_dir / "last.pt", learner, run, initial)
-        if isinstance(stop, FloatingPointError):
-            raise
-        print(
-            f"Stopped after {len(run.history)} of {run.recipe.epochs} epochs. "
-            "To go on, run the cell or the command again."
-        )
+    while not run.finished:
+        _epoch(loaders, criterion, learner, run, progress)
+        _save(run_dir, learner, run)
+        on_epoch(run.history[-1], run.recipe.epochs)
     return run.history
 
 
@@ -149,11 +139,9 @@ def _save(run_dir: Path, learner: Learner, run: Run) -> None:
         save_checkpoint(run_dir / file, learner.state_dict() | {"run": run.to_dict()})
 
 
-def _go_back(path: Path, learner: Learner, run: Run, initial: dict) -> None:
-    """Put learner and run back to the last whole epoch: to the checkpoint, or to the start."""
+def _resume(path: Path, learner: Learner, run: Run) -> None:
+    """Go on behind the last whole epoch, where there is a checkpoint."""
     if not path.exists():
-        learner.network.load_state_dict(initial)
-        run.history[:], run.calls[:] = [], []
         return
     state = load_checkpoint(path)
     saved = Run(**state["run"])
