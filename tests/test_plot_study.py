@@ -20,6 +20,7 @@ from utils.report import (
     plot_time,
     read_plan,
 )
+from utils.training import get_recipe
 
 PLAN = read_plan(FOLDER / "plan.json")
 CURVES = {
@@ -117,10 +118,11 @@ def test_time_is_cumulated_by_seed_and_device():
     assert curves[0].get_color() == curves[1].get_color() != curves[2].get_color()
     assert curves[2].get_linestyle() != curves[3].get_linestyle()
     names = [text.get_text() for text in ax.get_legend().get_texts()]
+    epochs = get_recipe("s7").epochs
     assert names == [
         "fast: 4 epochs, test device",
-        "s7: 50 epochs, test device",
-        "s7: 50 epochs, another device",
+        f"s7: {epochs} epochs, test device",
+        f"s7: {epochs} epochs, another device",
         "best: 80 epochs, another device, then a cpu",
     ]
 
