@@ -29,15 +29,14 @@ def slim(settings: dict | None = None, **flags) -> Variant:
     return Variant(settings=settings or {}, flags=shape | flags)
 
 
-def trial(**changes) -> Variant:
+def trial(pairs=(1, 2, 2, 1), widths=(16, 48, 80, 96), **changes: float) -> Variant:
     """Twelve epochs, judged on the validation images.
 
-    Changes are settings of the recipe or flags of the network.
+    `pairs` and `widths` are those of the network from where the search set out; `changes` are
+    settings of the recipe.
     """
-    shape = {"pairs": (1, 2, 2, 1), "widths": (16, 48, 80, 96)}  # from where the search set out
-    shape |= {name: changes.pop(name) for name in shape if name in changes}
     settings = {"epochs": 12, "val_images": 5000, "affine_prob": 0.5, "cutout_prob": 0.5}
-    return Variant("s7", settings | changes, shape)
+    return Variant("s7", settings | changes, {"pairs": pairs, "widths": widths})
 
 
 LONGER = {"epochs": 30, "batch_size": 256, "val_images": 5000}
