@@ -81,6 +81,8 @@ def test_norms_of_the_images_own_statistics_do_not_count():
         lambda x: x.mean((2, 3), keepdim=True),
         lambda x: x.mean(-1).mean(-1)[..., None, None],
         lambda x: x.flatten(2).mean(-1)[..., None, None],
+        lambda x: torch.einsum("nchw->nc", x)[..., None, None],
+        lambda x: torch.var_mean(x, (2, 3), keepdim=True)[0],
         nn.AdaptiveAvgPool2d(1),
     ],
 )
@@ -102,6 +104,18 @@ def test_gates_of_maps_with_channels_last_do_not_count(mean):
     network = good()
     network.C1.extra = channels_last(lambda y: y * mean(y).sigmoid())
     assert field(network) == 61
+
+
+def test_a_last_map_with_channels_last():
+    network = good()
+    network.C4.extra = lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (8,))
+    network.O = nn.Identity()
+    assert field(network) == 61
+
+
+def test_a_wide_kernel_on_a_small_map():
+    strided = conv(3, 8, stride=2), conv(8, 8, stride=2), conv(8, 8, stride=2)
+    assert field(nn.Sequential(*strided, conv(8, 8, dilation=3))) == 15 + 2 * 3 * 8
 
 
 def test_pooling_with_ceil_mode():

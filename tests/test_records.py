@@ -42,6 +42,8 @@ def read(path, *lines: str) -> tuple[list[dict], list[str]]:
         (line(recipe={}), "model None, not s7"),
         (line(recipe=None), "half-written or foreign"),
         (line(flags={"width": 0.9}), "flags {'width': 0.9}, not {'pairs': [1,"),
+        (line(history=[]), "no finished run"),
+        (line(test_accuracy=float("nan")), "no finished run"),
         (line(seed=1), "s7, seed 1 once more"),
     ],
 )

@@ -90,7 +90,8 @@ def test_both_are_there(run_dir):
 
 def test_weights_alone_are_a_checkpoint_too(run_dir):
     torch.save(good().state_dict(), run_dir / "best.pt")
-    assert checkpoints(run_dir) == ("best: weights, last: epoch 5", True)
+    torch.save({"model_state_dict": good().state_dict(), "epoch": 3}, run_dir / "last.pt")
+    assert checkpoints(run_dir) == ("best: weights, last: weights", True)
 
 
 def test_one_is_missing(run_dir):

@@ -11,6 +11,7 @@ __all__ = ["Block", "blocks", "convs_on_maps", "final_map", "pools", "shrinks", 
 
 GIVEN_NAME = re.compile(r"\bC\d+\b")  # "C3" in "net.C3.0.conv.weight"
 # ATen's names; circular padding writes into a new_empty.
+TAKE_ALL = {"constant_pad_nd", "permute", "transpose", "split", "split_with_sizes", "glu"}
 PADS = {"constant_pad_nd", "replication_pad2d", "reflection_pad2d", "new_empty"}
 
 
@@ -108,7 +109,7 @@ def pools(op: Operation) -> bool:
         return False
     if "avg_pool" in op.name and prod(op.out_shape[2:]) == 1:
         return op.name == "avg_pool2d" and tuple(op.args[1]) != op.in_shape[2:]
-    takes_all = op.name in ("constant_pad_nd", "permute", "transpose") or (
+    takes_all = op.name in TAKE_ALL or (
         op.name == "slice" and (len(op.args) < 5 or op.args[4] == 1)  # its step
     )
     smaller = len(op.out_shape) == 4 and prod(op.out_shape[2:]) < prod(op.in_shape[2:])

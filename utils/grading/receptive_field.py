@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from .blocks import blocks, final_map
 from .trace import CallCounter, copy_network, trace
@@ -90,12 +91,14 @@ def _positive(network: nn.Module) -> nn.Module:
     for name, buffer in network.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             buffer.fill_(name.endswith("running_var"))
+        elif name.endswith(("_u", "_v")):  # a spectral norm's vectors
+            buffer.abs_()
     return network
 
 
 def _mask(network: nn.Module, call: int) -> torch.Tensor:
     """The pixels seen from the map that this call puts out, in an image that holds them all."""
-    side = 32
+    side = 64  # in 32 pixels a dilated kernel in the middle of a 4×4 map may see padding only
     while True:
         image = _image(side).requires_grad_()
         middle = _middle(network, image, call)
@@ -119,7 +122,10 @@ def _middle(network: nn.Module, image: torch.Tensor, call: int) -> torch.Tensor:
     except RuntimeError:  # after the map: a linear layer behind it takes one size only
         if probe.map is None:
             raise
-    return probe.map[0, :, probe.map.shape[2] // 2, probe.map.shape[3] // 2]
+    maps = probe.map
+    if maps.shape[1] == maps.shape[2] != maps.shape[3]:  # (N, H, W, C) of a square image
+        maps = maps.permute(0, 3, 1, 2)
+    return maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
 
 
 class _Probe(CallCounter):
@@ -143,15 +149,16 @@ class _Probe(CallCounter):
         result = super().__torch_function__(func, types, args, kwargs)
         if self.calls == self.wanted and self.map is None:
             self.map = result
-        first = next(iter((*args, *(kwargs or {}).values())), None)
-        if isinstance(first, torch.Tensor) and first.ndim > 2 and first[0, 0].numel() > 1:
-            # One number for each channel is no map, wherever the channels stand.
-            if isinstance(result, torch.Tensor) and result.numel() in (
-                result.shape[:2].numel(),
-                result.shape[0] * result.shape[-1],
-            ):
-                return result.detach()
+        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        if tensors and tensors[0].ndim > 2 and tensors[0][0, 0].numel() > 1:
+            return tree_map_only(torch.Tensor, _without_statistic, result)
         return result
+
+
+def _without_statistic(result: torch.Tensor) -> torch.Tensor:
+    """Detached where it is one number for each channel, which may stand last: that is no map."""
+    last = result.ndim == 4 and result.shape[1:3] == (1, 1)
+    return result.detach() if last or result.shape[:2].numel() == result.numel() else result
 
 
 def _same(input, *_, **__):

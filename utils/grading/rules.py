@@ -121,25 +121,27 @@ def _global_average(operations: list[Operation]) -> tuple[str, bool]:
 
 
 def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
-    """Whether best.pt and last.pt hold weights that fit the network: a run's, or weights alone."""
-    words = []
+    """Whether best.pt and last.pt hold weights that fit the network, alone or within a dict."""
+    words, wanted = [], _shapes(network.state_dict())
     for name in ("best", "last"):
         try:
             state = torch.load(run_dir / f"{name}.pt", map_location="cpu", weights_only=True)
-            found = _shapes(state.get("network", state))
-            kind = f"epoch {len(state['run']['history'])}" if "run" in state else "weights"
+            inside = [state, *(value for value in state.values() if isinstance(value, dict))]
         except FileNotFoundError:
             return f"no {name}.pt", False
         except Exception as error:  # a damaged file fails in many ways
             return f"{name}.pt can't be read: {first_line(error)}", False
-        if found != _shapes(network.state_dict()):
+        if wanted not in map(_shapes, inside):
             return f"{name}.pt is another network's", False
-        words.append(f"{name}: {kind}")
+        run = state.get("run")
+        ours = isinstance(run, dict) and "history" in run
+        words.append(f"{name}: " + (f"epoch {len(run['history'])}" if ours else "weights"))
     return ", ".join(words), True
 
 
-def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in weights.items()}
+def _shapes(weights: dict) -> dict[str, torch.Size]:
+    tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    return {name: value.shape for name, value in tensors.items()}
 
 
 def _is_dilated(conv: Operation) -> bool:
@@ -150,7 +152,7 @@ def _is_close(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) ->
     """Whether they differ by rounding only, which 1 % of the map's spread leaves room for."""
     if values.numel() != mean.numel():
         return False
-    return bool(((values.reshape(mean.shape) - mean).abs() <= 0.01 * spread).all())
+    return bool(((values.reshape(mean.shape) - mean).abs() < 0.01 * spread).all())
 
 
 def _name(op: Operation) -> str:

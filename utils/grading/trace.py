@@ -15,7 +15,9 @@ from torch.utils.module_tracker import ModuleTracker
 __all__ = ["STATISTICS", "CallCounter", "Operation", "copy_network", "trace"]
 
 # ATen's operations that make one number of whole axes.
-STATISTICS = {"mean", "sum", "var", "std", "var_mean", "std_mean", "linalg_vector_norm"}
+STATISTICS = set(
+    "mean sum var std var_mean std_mean linalg_vector_norm amax amin max min logsumexp".split()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +144,8 @@ class _Recorder(TorchDispatchMode):
 def copy_network(network: nn.Module) -> nn.Module:
     """A deep copy. torch's older weight norms hold a computed weight, which it refuses to copy."""
     values = [value for module in network.modules() for value in vars(module).values()]
-    computed = {id(value): value.detach() for value in values if isinstance(value, torch.Tensor)}
-    return copy.deepcopy(network, computed)
+    tensors = [value for value in values if isinstance(value, torch.Tensor) and not value.is_leaf]
+    return copy.deepcopy(network, {id(value): value.detach().clone() for value in tensors})
 
 
 def trace(network: nn.Module, images: torch.Tensor) -> list[Operation]:

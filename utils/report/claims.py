@@ -38,7 +38,8 @@ class Claim:
     @property
     def limits(self) -> tuple[float, float]:
         """The claim is true of differences between these two."""
-        return (self.margin, np.inf) if self.kind == "greater" else (-self.margin, self.margin)
+        kinds = {"greater": (self.margin, np.inf), "equivalence": (-self.margin, self.margin)}
+        return kinds[self.kind]
 
     @property
     def difference(self) -> str:
@@ -106,6 +107,7 @@ def signed(points: float) -> str:
 
 
 def read_plan(path: Path) -> Plan:
+    """The plan that was written before the runs."""
     fields = json.loads(path.read_text(encoding="utf-8"))
     fields |= {name: [Claim(**claim) for claim in fields[name]] for name in ("claims", "controls")}
     return Plan(**{name: fields[name] for name in Plan.__annotations__})

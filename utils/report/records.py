@@ -34,6 +34,10 @@ def read_records(path: Path, wanted: dict[str, dict]) -> tuple[list[dict], list[
             ours = wanted.get(run[0], {"variant": f"one of: {', '.join(wanted)}"})
             wrong = [f"{k} {found.get(k)}, not {v}" for k, v in ours.items() if found.get(k) != v]
             wrong += [f"{run[0]}, seed {run[1]} once more"] * (run in records)
+            whole = (
+                len(record["history"]) == found.get("epochs") and 0 <= record["test_accuracy"] <= 1
+            )
+            wrong += ["no finished run"] * (not whole)
         except (ValueError, TypeError, KeyError) as error:
             wrong = [f"half-written or foreign ({type(error).__name__}: {error})"]
         if wrong:

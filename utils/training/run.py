@@ -19,7 +19,7 @@ from .recipes import Recipe
 
 __all__ = ["print_row", "train"]
 
-EVAL_BATCH = 500  # of a GPU; it divides the 10,000 test images, and so does the next one
+EVAL_BATCH = 500  # of a GPU
 CPU_EVAL_BATCH = 100  # whose maps fit into the caches: half of the time that 500 take
 
 
