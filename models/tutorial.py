@@ -10,8 +10,8 @@ __all__ = ["Tutorial"]
 class Tutorial(nn.Module):
     """PyTorch's CIFAR-10 tutorial: two 5×5 convolutions, max-pooling, three linear layers.
 
-    Input (N, 3, 32, 32), output (N, num_classes) logits. The first linear layer takes 5×5 maps, so
-    images of other sizes don't fit (33 to 35 pixels do).
+    Input (N, 3, 32, 32), output (N, num_classes) logits. The first linear layer takes 5×5 maps,
+    which images of 32 to 35 pixels give.
     Source: https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
     """
 
