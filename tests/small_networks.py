@@ -25,6 +25,17 @@ class Block(nn.Sequential):
         return self.extra(x) if self.extra else x
 
 
+class Shortcut(nn.Module):
+    """Halves the maps on two ways and adds them, as residual networks do."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.shortcut = way, nn.Conv2d(8, 8, 1, stride=2)
+
+    def forward(self, x):
+        return self.way(x) + self.shortcut(x)
+
+
 def channels_last(function):
     """A function of maps (N, H, W, C), as norms of channels want them, for maps (N, C, H, W)."""
     return lambda x: function(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

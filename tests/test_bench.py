@@ -10,7 +10,7 @@ import bench
 def test_the_table(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "IMAGES", 32)
     monkeypatch.setattr(bench, "ROUNDS", 1)
-    file = tmp_path / "speed.jsonl"
+    file = tmp_path / "new" / "speed.jsonl"
     seconds = bench.main(["--workers", "0", "--device", "cpu", "--record", str(file)])
     assert json.loads(file.read_text())["seconds"] == seconds
     lines = capsys.readouterr().out.splitlines()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small_networks import conv, good, separable, total
+from small_networks import Shortcut, conv, good, separable, total
 from torch import nn
 
 from utils.grading import blocks, trace
@@ -57,16 +57,9 @@ def test_transition_layers_belong_to_a_neighbour():
 
 
 def test_a_residual_networks_strided_shortcuts_are_no_changes_of_their_own():
-    class Down(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.way, self.shortcut = conv(8, 8, stride=2), nn.Conv2d(8, 8, 1, stride=2)
-
-        def forward(self, x):
-            return self.way(x) + self.shortcut(x)
-
-    layers = conv(3, 8), Down(), Down(), Down(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    assert names(nn.Sequential(*layers)) == FOUR
+    downs = [Shortcut(conv(8, 8, stride=2)) for _ in range(3)]
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    assert names(nn.Sequential(conv(3, 8), *downs, *head)) == FOUR
 
 
 def test_unpadded_dilated_kernels_change_the_resolution_where_nothing_else_does():

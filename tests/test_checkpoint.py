@@ -13,16 +13,9 @@ from utils.training.checkpoint import save_checkpoint
 STATE = {"network": {"weight": torch.arange(4.0)}, "run": Run(RECIPE, 0, "noise", "x").to_dict()}
 
 
-def test_round_trip(tmp_path):
-    save_checkpoint(tmp_path / "new" / "last.pt", STATE)
-    state = load_checkpoint(tmp_path / "new" / "last.pt")
-    assert torch.equal(state["network"]["weight"], torch.arange(4.0))
-    assert state["run"] == STATE["run"] and Run(**state["run"]).recipe == RECIPE
-
-
 @pytest.mark.parametrize("part", ["write", "replace"])
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, part):
-    path = tmp_path / "last.pt"
+    path = tmp_path / "new" / "last.pt"
     save_checkpoint(path, STATE)
 
     def full(*args):
@@ -33,7 +26,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch, par
     with pytest.raises(OSError, match="last.pt could not be written .*No space left.*make room"):
         save_checkpoint(path, STATE | {"network": {}})
     assert torch.equal(load_checkpoint(path)["network"]["weight"], torch.arange(4.0))
-    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
 
 
 def test_what_cannot_be_pickled_leaves_the_old_file_whole(tmp_path):

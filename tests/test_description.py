@@ -38,10 +38,3 @@ def test_seeds_out_of_range(seed):
 
 def test_the_largest_seed(images, tmp_path):
     assert train_tiny(images, tmp_path, seed=2**32 - 1)[1].finished
-
-
-def test_seconds_and_finished():
-    run = Run(RECIPE, 0, "noise", "pytest", history=[{"seconds": 1.5}, {"seconds": 2}])
-    assert run.seconds == 3.5 and not run.finished
-    run.history.append({"seconds": 1})
-    assert run.finished

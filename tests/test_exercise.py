@@ -262,19 +262,15 @@ def test_a_wrong_answer_loses_the_points_of_its_rule(course, student):
     assert lost == WRONG[student][1]
 
 
-@pytest.mark.parametrize(
-    ("check", "reason"),
-    [
-        ("formula-check", "CellTimeoutError"),
-        ("extra-check", "ZeroDivisionError"),
-        ("augmentation-check", "name 'augmentation' is not defined"),
-    ],
-)
-def test_a_broken_cell_loses_its_points_with_the_reason_and_the_others_count(course, check, reason):
-    lost = {"formula-check", "extra-check", "augmentation-check"}
-    expected = {name: 0 if name in lost else worth for name, worth in POINTS.items()}
-    assert grades(course, "broken") == expected | {"analysis": None}
-    assert reason in outputs(course, "broken")[check]
+def test_a_broken_cell_loses_its_points_with_the_reason_and_the_others_count(course):
+    reasons = {
+        "formula-check": "CellTimeoutError",
+        "extra-check": "ZeroDivisionError",
+        "augmentation-check": "name 'augmentation' is not defined",
+    }
+    assert grades(course, "broken") == POINTS | dict.fromkeys(reasons, 0) | {"analysis": None}
+    shown = outputs(course, "broken")
+    assert all(reason in shown[check] for check, reason in reasons.items())
 
 
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.error import URLError
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_the_lines_of_the_readme_name_the_class(clone, tmp_path, monkeypatch, ca
     owner, name = re.search(r'torch\.hub\.load\("([^"/]+)/([^"/]+)", "s7"', lines).groups()
     # torch.hub takes what it has fetched before from its cache, here without a network.
     clone(f"hub/{owner}_{name}_main")
-    monkeypatch.setattr(torch.hub, "urlopen", offline)
+    monkeypatch.setattr(torch.hub, "urlopen", Mock(side_effect=URLError("no network here")))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
@@ -135,7 +136,3 @@ def test_the_lines_of_the_readme_name_the_class(clone, tmp_path, monkeypatch, ca
     assert np.allclose(image[0].permute(1, 2, 0), expected, atol=1e-5)
     label = CLASSES[int(network(image).argmax())]
     assert capsys.readouterr().out.split()[-1] == label
-
-
-def offline(url: str):
-    raise URLError("no network in this test")

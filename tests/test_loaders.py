@@ -77,13 +77,6 @@ def test_every_image_batch_epoch_and_seed_draws_anew(images, kind):
     assert len(torch.unique(torch.cat(drawn).flatten(1), dim=0)) == 2 * 48
 
 
-@both_kinds
-def test_a_resumed_run_sees_the_same_batches(images, kind):
-    whole = collect(loader_of(kind, images, 8, HALF), epochs=(0, 1, 2))
-    resumed = collect(loader_of(kind, images, 8, HALF), epochs=(2,))
-    assert all(torch.equal(a[120:], b) for a, b in zip(whole, resumed, strict=True))
-
-
 def test_no_two_streams_are_equal(images, monkeypatch):
     """Those of the order, (seed, epoch), and those of the batches, (seed, epoch, 1 + batch)."""
     keys, real = [], np.random.default_rng

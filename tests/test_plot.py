@@ -83,11 +83,6 @@ def test_a_frame_has_room_for_title_and_note(tmp_path):
     assert (tmp_path / "new" / "curves.png").exists()
 
 
-def test_the_four_files_are_written(tmp_path):
-    save_curves(history(), tmp_path / "new", "title", note="a note")
-    assert len(list((tmp_path / "new").glob("*.png"))) == 4
-
-
 def test_colours_of_a_confusion_matrix_are_the_mistakes():
     matrix = np.diag([900, 800, 700]) + np.array([[0, 5, 0], [40, 0, 0], [0, 0, 0]])
     shown = plot_confusion(matrix, "abc").axes[0].images[0]

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
-from small_networks import channels_last, conv, good
+from small_networks import Block, channels_last, conv, good
 from torch import nn
 
 from models import create_model
@@ -54,15 +54,9 @@ def test_a_branch_counts_once(join):
 
 
 def test_functional_pooling_is_seen():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3)
-
-        def forward(self, x):
-            return F.max_pool2d(F.relu(self.conv(x)), 2).mean((2, 3))
-
-    assert field(Net()) == 4
+    network = Block(nn.Conv2d(3, 4, 3), nn.ReLU())
+    network.extra = lambda x: F.max_pool2d(x, 2).mean((2, 3))
+    assert field(network) == 4
 
 
 def test_deep_networks_neither_overflow_nor_vanish():
@@ -76,33 +70,25 @@ def test_norms_of_the_images_own_statistics_do_not_count():
 
 
 @pytest.mark.parametrize(
-    "mean",
+    ("last", "mean"),
     [
-        lambda x: x.mean((2, 3), keepdim=True),
-        lambda x: x.mean(-1).mean(-1)[..., None, None],
-        lambda x: x.flatten(2).mean(-1)[..., None, None],
-        lambda x: torch.einsum("nchw->nc", x)[..., None, None],
-        lambda x: torch.var_mean(x, (2, 3), keepdim=True)[0],
-        nn.AdaptiveAvgPool2d(1),
+        (False, lambda x: x.mean((2, 3), keepdim=True)),
+        (False, lambda x: x.mean(-1).mean(-1)[..., None, None]),
+        (False, lambda x: x.flatten(2).mean(-1)[..., None, None]),
+        (False, lambda x: torch.einsum("nchw->nc", x)[..., None, None]),
+        (False, lambda x: torch.var_mean(x, (2, 3), keepdim=True)[0]),
+        (False, nn.AdaptiveAvgPool2d(1)),
+        (True, lambda y: y.mean((1, 2), keepdim=True)),
+        (True, lambda y: y.mean(1, keepdim=True).mean(2, keepdim=True)),
+        (True, lambda y: y.norm(dim=(1, 2), keepdim=True)),
     ],
 )
-def test_gates_of_a_global_mean_do_not_count(mean):
-    network = good()
-    network.C1.extra = lambda x: x * mean(x).sigmoid()
-    assert field(network) == 61
+def test_gates_of_a_global_mean_do_not_count(last, mean):
+    def gate(x):
+        return x * mean(x).sigmoid()
 
-
-@pytest.mark.parametrize(
-    "mean",
-    [
-        lambda y: y.mean((1, 2), keepdim=True),
-        lambda y: y.mean(1, keepdim=True).mean(2, keepdim=True),
-        lambda y: y.norm(dim=(1, 2), keepdim=True),
-    ],
-)
-def test_gates_of_maps_with_channels_last_do_not_count(mean):
     network = good()
-    network.C1.extra = channels_last(lambda y: y * mean(y).sigmoid())
+    network.C1.extra = channels_last(gate) if last else gate
     assert field(network) == 61
 
 
@@ -128,18 +114,9 @@ def test_pooling_of_a_flattened_map_is_no_map():
     assert field(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *pool)) == 3
 
 
-def test_bad_dilations_leave_holes():
-    gridded = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=2, dilation=2) for _ in range(3)))
-    mask = receptive_field(gridded)
-    assert mask.shape == (13, 13) and mask.sum() == 49
-
-
 def test_known_networks():
     assert field(create_model("tutorial")) == 16
-    fields = receptive_fields(good())
-    reaches = {"C1": 7, "C2": 17, "C3": 37, "C4": 61}
-    assert {name: max(mask.shape) for name, mask in fields.items()} == reaches
-    assert torch.equal(fields["C4"], receptive_field(good()))
+    assert torch.equal(receptive_fields(good())["C4"], receptive_field(good()))
 
 
 def test_networks_without_a_map_and_without_a_gradient():
@@ -157,6 +134,7 @@ def test_effective_field_lies_inside_of_the_receptive_field_and_shows_its_holes(
     torch.manual_seed(0)
     gridded = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=2, dilation=2) for _ in range(3)))
     effective, mask = effective_field(gridded, 21), receptive_field(gridded)
+    assert mask.shape == (13, 13) and mask.sum() == 49
     assert effective.shape == (21, 21) and effective.max() == 1
     assert torch.equal(effective[4:17, 4:17] > 0, mask) and (effective > 0).sum() == mask.sum()
     assert torch.equal(effective, effective_field(gridded, 21))  # the draws are the same
@@ -167,11 +145,3 @@ def test_the_square_that_holds_a_share():
     field[4, 4], field[3, 4], field[0, 0] = 5, 4, 1
     shares = (0.4, 0.5, 0.6, 0.9, 0.95, 1)
     assert [side_that_holds(field, share) for share in shares] == [1, 1, 3, 3, 9, 9]
-
-
-def test_the_network_is_left_alone():
-    network = good().train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    receptive_fields(network)
-    assert network.training
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -14,14 +14,9 @@ def test_recipes_can_be_used(name):
     recipe = get_recipe(name)
     assert recipe.model in list_models()
     assert BatchAugment(**recipe.augmentation).cutout_prob == recipe.cutout_prob
-    assert make_augmentation(**recipe.augmentation).transforms[1].p == recipe.affine_prob
+    steps = make_augmentation(**recipe.augmentation).transforms
+    assert [step.p for step in steps] == [0.5, recipe.affine_prob, recipe.cutout_prob]
     assert Recipe(**asdict(recipe)) == recipe
-
-
-def test_settings_can_be_changed():
-    recipe = get_recipe("s7", epochs=2, lr=1)
-    assert (recipe.epochs, recipe.lr, recipe.batch_size) == (2, 1, RECIPES["s7"].batch_size)
-    assert RECIPES["s7"].epochs != 2
 
 
 def test_unknown_names():

@@ -22,12 +22,9 @@ TINY = ["--recipe", "tutorial", "--set", "val_images=6", "images=60", "--device"
         (["--recipe", "slow"], "unknown recipe 'slow'"),
         (["--set", "rate=0.1"], "a recipe has no setting rate; it has: model, epochs"),
         (["--set", "epochs=0"], "a recipe's epochs is from 1 to 10000, not 0"),
-        (["--set", "images=-5"], "a recipe's images is from 1 to 50000, not -5"),
-        (["--set", "lr=1e400"], "a recipe's lr is from 0 to 10, not inf"),
         (["--set", "model=s8"], "unknown model 's8'"),
         (["--flags", "deep=True"], "got an unexpected keyword argument 'deep'; its flags are"),
         (["--flags", "width=-1"], "'s7' can't be built with {'width': -1}: width has to be above"),
-        (["--flags", "width=1e999"], "'s7' can't be built with {'width': inf}"),
         (["--flags", "pairs={1:2}"], "'s7' can't be built with"),
         (["--device", "tpu"], "there is no device 'tpu'"),
         (["--seed", "-1"], "seed is a whole number from 0 to 2**32 - 1, not -1"),
@@ -80,8 +77,6 @@ def test_it_trains_and_goes_on(noise, tmp_path, capsys, monkeypatch):
     assert "device " in (said := capsys.readouterr().out) and "epoch   1/1" in said
     again = script.main(arguments)
     assert again.history == run.history and again.command == run.command
-    with pytest.raises(ValueError, match="belongs to another run, with seed = 5 and not 0"):
-        script.main([*TINY, "--out", folder])
 
 
 def test_a_seed_makes_the_network_too(noise, tmp_path):
@@ -123,7 +118,7 @@ def test_a_teacher_is_a_finished_run(noise, tmp_path):
     saved = load_checkpoint(path)
     assert described["test_accuracy"] == saved["run"]["history"][-1]["test_acc"]
     assert torch.equal(network.fc3.weight, saved["network"]["fc3.weight"])
-    with pytest.raises(ValueError, match="no temperature, so a teacher is of no use to it"):
+    with pytest.raises(ValueError, match="a temperature needs a teacher, and no other recipe"):
         script.main([*TINY, "--out", str(tmp_path / "plain"), "--teacher", str(path)])
     saved["run"]["recipe"]["epochs"] = 2
     save_checkpoint(path, saved)
