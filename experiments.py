@@ -32,14 +32,11 @@ __all__ = ["STUDIES", "main", "read_study", "run_variant"]
 FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
 
 
-def read_study(study: str, path: Path | None = None, **changes) -> list[dict]:
-    """The runs of a study's variants as they are today. Each line left out is named on stderr.
-
-    `changes` are settings of all recipes.
-    """
+def read_study(study: str, path: Path | None = None) -> list[dict]:
+    """The runs of a study's variants as they are today. Each line left out is named on stderr."""
     wanted = {}
     for name, variant in STUDIES[study].items():
-        recipe = variant.get_recipe(**changes)
+        recipe = variant.get_recipe()
         network = create_model(recipe.model, **variant.flags)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         described = {"dataset": "CIFAR-10", "flags": variant.flags, "parameters": parameters}
@@ -51,19 +48,11 @@ def read_study(study: str, path: Path | None = None, **changes) -> list[dict]:
 
 
 def run_variant(
-    study: str,
-    name: str,
-    seed: int,
-    *,
-    command: str,
-    device: str,
-    runs: Path,
-    changes: dict,
-    quiet: bool,
+    study: str, name: str, seed: int, *, command: str, device: str, runs: Path, quiet: bool
 ) -> dict:
     """Train one variant from one seed; its record, plain values only."""
     variant = STUDIES[study][name]
-    recipe = variant.get_recipe(**changes)
+    recipe = variant.get_recipe()
     words = "".join(letter if letter.isalnum() else "_" for letter in name)
     _, run = run_recipe(
         recipe,
@@ -144,13 +133,9 @@ def main(arguments: list[str] | None = None) -> None:
         raise ValueError(
             f"unknown variant {unknown[0]!r}; choose from: {', '.join(map(repr, study))}"
         )
-    if args.epochs is not None and not (args.records and args.runs):
-        raise ValueError("--epochs makes other runs: give places for them by --records and --runs")
     path = args.records or FOLDER / f"{args.study}.jsonl"
     make_folder(path.parent)
-    changes = {} if args.epochs is None else {"epochs": args.epochs}
-    records = read_study(args.study, path, **changes)
-    done = {(entry["variant"], entry["seed"]) for entry in records}
+    done = {(entry["variant"], entry["seed"]) for entry in read_study(args.study, path)}
     pairs = dict.fromkeys((name, seed) for seed in args.seeds for name in names)
     todo = [pair for pair in pairs if pair not in done]
     print(f"{len(todo)} runs to do; {len(done)} are in {path} already", flush=True)
@@ -160,7 +145,6 @@ def main(arguments: list[str] | None = None) -> None:
         command=command_line("experiments.py", arguments),
         device=args.device,
         runs=args.runs or Path("runs"),
-        changes=changes,
         quiet=args.jobs > 1,
     )
     failed: list[str] = []
@@ -179,7 +163,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("study", choices=STUDIES)
     add("--variants", nargs="+", metavar="NAME", help="such as: s7 'no dilation' (default: all)")
     add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
-    add("--epochs", type=int, help="instead of the recipe's")
     add("--jobs", type=int, default=1, help="runs at once, each a process (default: %(default)s)")
     add("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     add("--runs", type=Path, help="folder of the checkpoints (default: runs)")

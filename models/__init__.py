@@ -67,11 +67,10 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
             f"the pretrained weights of {name!r} fit its default flags; leave out {flags}"
         )
     signature = inspect.signature(MODELS[name]).parameters
-    switches = {flag for flag, entry in signature.items() if isinstance(entry.default, bool)}
     try:
-        for flag in switches & flags.keys():
-            if not isinstance(flags[flag], bool):  # else "False" would be true
-                raise ValueError(f"{flag} is True or False")
+        for flag in flags.keys() & signature:
+            if isinstance(signature[flag].default, bool) and not isinstance(flags[flag], bool):
+                raise ValueError(f"{flag} is True or False")  # for "False" would be true
         network = MODELS[name](**flags)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(
@@ -88,8 +87,5 @@ def _load_weights(network: nn.Module, name: str) -> nn.Module:
         raise ValueError(
             f"{path} is not the file that its card describes; restore it with: git checkout {path}"
         )
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except RuntimeError as error:  # torch lists every tensor, on more than one screen
-        raise ValueError(f"{path} does not fit {name!r}: its layers have changed since") from error
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()

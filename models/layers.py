@@ -1,7 +1,5 @@
 """The building blocks of the networks. Shapes are (N, C, H, W)."""
 
-from math import inf
-
 import torch
 from torch import nn
 
@@ -108,8 +106,8 @@ class Head(nn.Sequential):
 def scale_channels(channels: tuple[int, ...], width: float) -> list[int]:
     """Numbers of channels times `width`, rounded to multiples of 4; with ``width=1`` as they are.
 
-    Raises ValueError for a width that is not above 0 and finite.
+    Raises ValueError for a width that is not above 0.
     """
-    if not isinstance(width, (int, float)) or not 0 < width < inf:
-        raise ValueError(f"width has to be above 0 and finite, not {width!r}")
+    if not width > 0:
+        raise ValueError(f"width has to be above 0, not {width!r}")
     return [max(4, 4 * round(width * c / 4)) if width != 1 else c for c in channels]

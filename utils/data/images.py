@@ -56,12 +56,10 @@ def load_cifar10(
             f"{folder.resolve()} holds no {CIFAR10.base_folder}; let CIFAR10_ROOT name the folder "
             "that contains it, or unset it to have CIFAR-10 downloaded"
         )
-    if not root and not batches.is_dir():
+    if not batches.is_dir():
         _unpack(download(folder, mirrors), batches)
-    # With download=True torchvision unpacks the archive again if a batch is missing or altered.
-    unpack = not root and (folder / CIFAR10.filename).exists()
     try:
-        parts = [CIFAR10(folder, train=train, download=unpack) for train in (True, False)]
+        parts = [CIFAR10(folder, train=train) for train in (True, False)]
     except RuntimeError as error:
         raise ValueError(
             f"a file in {batches.resolve()} is missing, truncated or altered (its MD5 differs); "

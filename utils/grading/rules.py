@@ -140,8 +140,7 @@ def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
 
 
 def _shapes(weights: dict) -> dict[str, torch.Size]:
-    tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
-    return {name: value.shape for name, value in tensors.items()}
+    return {name: value.shape for name, value in weights.items() if isinstance(value, torch.Tensor)}
 
 
 def _is_dilated(conv: Operation) -> bool:

@@ -117,15 +117,15 @@ class _Recorder(TorchDispatchMode):
         self.kept += results
         data, makers, names = [], [], frozenset()
         for item in tree_leaves(args):
-            origin = self._origin(item) if isinstance(item, torch.Tensor) else frozenset()
-            if isinstance(origin, frozenset):
-                names |= origin
-            else:
+            maker = self._origin(item) if isinstance(item, torch.Tensor) else frozenset()
+            if isinstance(maker, frozenset):  # a weight, or no tensor at all
+                names |= maker
+            else:  # the images (None), or what an operation made of them
                 data.append(item)
-                makers.append(origin)
-        origin = names
+                makers.append(maker)
+        made_by = names
         if data and results:
-            origin = Operation(
+            made_by = Operation(
                 func=func.overloadpacket,
                 args=tuple(tuple(a.shape) if isinstance(a, torch.Tensor) else a for a in args),
                 in_shape=tuple(data[0].shape),
@@ -135,9 +135,10 @@ class _Recorder(TorchDispatchMode):
                 parameters=names,
                 call=self.counter.calls,
             )
-            self.operations.append(origin)
-        for item in results if origin else ():
-            self._remember(item, origin)
+            self.operations.append(made_by)
+        if made_by:
+            for item in results:
+                self._remember(item, made_by)
         return out
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
+from scipy.optimize import isotonic_regression
 
 from .claims import Result, signed
 from .plot import BLUE, GREEN, ORANGE, new_figure
@@ -66,9 +67,8 @@ def _write_names(ax: Axes, points: list[tuple[float, float, str, str]]) -> None:
     ranks = STEP * np.arange(len(points))
     # Less its rank's step, each height has to be at least the one before.
     heights = (np.array([y for _, y, *_ in points]) - low) / (high - low) - ranks
-    heights = heights.clip(0, 1 - STEP * len(points))
-    up, down = np.maximum.accumulate(heights), np.minimum.accumulate(heights[::-1])[::-1]
-    for (x, y, name, colour), height in zip(points, (up + down) / 2 + ranks, strict=True):
+    heights = isotonic_regression(heights.clip(0, 1 - STEP * len(points))).x + ranks
+    for (x, y, name, colour), height in zip(points, heights, strict=True):
         line = {"arrowstyle": "-", "linestyle": ":", "linewidth": 0.7}  # dotted: no data
         line |= {"color": colour, "relpos": (0, 0.5)}
         style = {"textcoords": "axes fraction", "va": "center", "fontsize": 8, "arrowprops": line}

@@ -30,14 +30,15 @@ def read_records(path: Path, wanted: dict[str, dict]) -> tuple[list[dict], list[
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            run, found = (record["variant"], record["seed"]), record | record["recipe"]
-            ours = wanted.get(run[0], {"variant": f"one of: {', '.join(wanted)}"})
+            name, found = record["variant"], record | record["recipe"]
+            run = name, record["seed"]
+            ours = wanted.get(name, {"variant": f"one of: {', '.join(wanted)}"})
             wrong = [f"{k} {found.get(k)}, not {v}" for k, v in ours.items() if found.get(k) != v]
-            wrong += [f"{run[0]}, seed {run[1]} once more"] * (run in records)
-            whole = (
-                len(record["history"]) == found.get("epochs") and 0 <= record["test_accuracy"] <= 1
-            )
-            wrong += ["no finished run"] * (not whole)
+            if run in records:
+                wrong.append(f"{name}, seed {run[1]} once more")
+            whole = len(record["history"]) == found.get("epochs")
+            if not (whole and 0 <= record["test_accuracy"] <= 1):
+                wrong.append("no finished run")
         except (ValueError, TypeError, KeyError) as error:
             wrong = [f"half-written or foreign ({type(error).__name__}: {error})"]
         if wrong:

@@ -39,7 +39,8 @@ def smallest_p(values: Sequence[float], low: float, high: float) -> float:
         above_low, above_high = (
             stats.ttest_1samp(values, limit, alternative="greater").pvalue for limit in (low, high)
         )
-    smallest = min(max(above_low, 1 - above_high), 1 - above_low, above_high)
+    inside = max(above_low, 1 - above_high)  # both one-sided tests have to succeed
+    smallest = min(inside, 1 - above_low, above_high)  # inside, below or above
     return 1.0 if np.isnan(above_low + above_high) else float(smallest)
 
 

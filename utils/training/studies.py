@@ -16,8 +16,8 @@ class Variant:
     flags: dict = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
 
-    def get_recipe(self, **changes) -> Recipe:
-        return get_recipe(self.recipe, **self.settings | changes)
+    def get_recipe(self) -> Recipe:
+        return get_recipe(self.recipe, **self.settings)
 
 
 def slim(settings: dict | None = None, **flags) -> Variant:
