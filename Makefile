@@ -6,7 +6,7 @@ VENV       := .venv
 BIN        := $(VENV)/bin
 ASSIGNMENT := Assignments/S7/S7_Assignment.ipynb
 ANALYSIS   := Assignments/S7/S7_Analysis.ipynb
-QUICK      := runs/quick-0 runs/quick-0-handwritten-digits runs/quick-analysis
+QUICK      := $(foreach run,quick-0 tutorial-0,runs/$(run) runs/$(run)-handwritten-digits) runs/quick-analysis
 REPOSITORY := your-name/s7-cifar10
 EXECUTE    := jupyter nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False
 

@@ -23,6 +23,7 @@ import torch
 
 from models import create_model
 from train import command_line, run_recipe, run_script
+from utils.data import load_cifar10
 from utils.report import add_record, read_records, stage_table
 from utils.training import STUDIES, get_device, make_folder, print_row
 
@@ -88,7 +89,8 @@ def run_all(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> 
             finish(name, seed, partial(start, name, seed))
         return
     # Jobs that share cores slow each other down many times. torch reads this as a job begins.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // jobs)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // max(1, jobs))))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped. To go on, run the command again."))
     # Fork and CUDA do not mix. Ctrl-C reaches all processes of a terminal; this one answers it.
     ignore = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **ignore) as pool:
@@ -139,6 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = dict.fromkeys((name, seed) for seed in args.seeds for name in names)
     todo = [pair for pair in pairs if pair not in done]
     print(f"{len(todo)} runs to do; {len(done)} are in {path} already", flush=True)
+    if todo and args.jobs > 1:
+        load_cifar10()  # downloaded once, and not by each job
     start = partial(
         run_variant,
         args.study,

@@ -132,8 +132,8 @@ def main(arguments: list[str] | None = None) -> None:
     for path in PAGES:
         name = path.relative_to(ROOT)
         page, stale = fill(path.read_text(encoding="utf-8"), TABLES)
-        if not check:
-            path.write_text(page, encoding="utf-8")
+        if stale and not check:
+            path.write_text(page, encoding="utf-8", newline="\n")
         words = f"{name}: {', '.join(stale)} {'out of date' if check else 'written'}"
         print(words if stale else f"{name}: up to date")
         wrong += [words] if stale and check else []

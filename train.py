@@ -29,7 +29,8 @@ from utils.training import (
 
 __all__ = ["command_line", "load_teacher", "main", "run_recipe", "run_script", "ship"]
 
-TEACHER = Path("runs/teacher-0/last.pt")  # what `python train.py --recipe teacher` writes
+# What `python train.py --recipe teacher` writes with --seed 0 and 1.
+TEACHERS = tuple(Path(f"runs/teacher-{seed}/last.pt") for seed in (0, 1))
 
 
 def run_recipe(
@@ -75,8 +76,8 @@ def load_teacher(path: Path) -> tuple[torch.nn.Module, dict]:
         state = load_checkpoint(path)
     except FileNotFoundError as error:
         raise ValueError(
-            f"there is no {path}; train a teacher first, for example with: "
-            "python train.py --recipe teacher"
+            f"there is no {path}; train a teacher first, each with a seed of its own: "
+            f"python train.py --recipe teacher --seed 0 --out {path.parent}"
         ) from error
     run = Run(**state["run"])
     if not run.finished:
@@ -118,7 +119,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--flags", default=[], help="of the network's class: dilation=False width=0.7", **settings)
     add("--seed", type=int, default=0)
     add("--out", type=Path, help="folder of the checkpoints (default: runs/RECIPE-SEED)")
-    add("--teacher", nargs="+", type=Path, help=f"last.pt of finished runs (default: {TEACHER})")
+    teachers = " ".join(map(str, TEACHERS))
+    add("--teacher", nargs="+", type=Path, help=f"last.pt of finished runs (default: {teachers})")
     add("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")
     add("--ship", action="store_true", help="then write weights and card to models/weights")
     return parser.parse_args(arguments)
@@ -143,7 +145,7 @@ def main(arguments: list[str] | None = None) -> Run:
         command=command_line("train.py", arguments),
         device=device,
         flags=flags,
-        teachers=args.teacher or ([TEACHER] if recipe.temperature else []),
+        teachers=args.teacher or (TEACHERS if recipe.temperature else []),
         progress=sys.stderr.isatty(),
     )
     if args.ship:
@@ -173,7 +175,9 @@ def ship(network: torch.nn.Module, run: Run, run_dir: Path) -> None:
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         **run.to_dict(),
     }
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".json").write_text(
+        json.dumps(card, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
     print(f"models/weights/{path.name}: {card['test_accuracy']:.2%} of the test images")
 
 

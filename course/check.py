@@ -21,7 +21,7 @@ sys.path[:] = [str(ROOT), *(folder for folder in sys.path if folder != str(ROOT)
 
 from utils.data import DeviceLoader, load_cifar10  # noqa: E402
 from utils.grading import Rule, SpecSheet, first_line, receptive_field, spec_sheet  # noqa: E402
-from utils.training import evaluate, get_device  # noqa: E402
+from utils.training import get_device, predict  # noqa: E402
 
 __all__ = ["award", "award_extra", "award_formula"]
 
@@ -118,9 +118,8 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
     except Exception as error:  # no file, a damaged one, no images, another network
         print(f"{path} can't be tested: {first_line(error)}")
         return None
-    totals = evaluate(network.to(device), DeviceLoader(test_set, 100, device))
-    _, correct, count = totals.tolist()
-    return correct / count
+    probabilities, labels = predict(network.to(device), DeviceLoader(test_set, 100, device))
+    return (probabilities.argmax(1) == labels).double().mean().item()
 
 
 def _works(sheet: SpecSheet) -> bool:

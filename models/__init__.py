@@ -21,20 +21,11 @@ __all__ = [
     "Teacher",
     "Tutorial",
     "create_model",
-    "list_models",
     "model_card",
 ]
 
 MODELS = {"tutorial": Tutorial, "s7": S7, "s7_dilated": S7Dilated, "teacher": Teacher}
 WEIGHTS = Path(__file__).parent / "weights"
-
-
-def list_models(pretrained: bool = False) -> list[str]:
-    """The names that `create_model` knows; with ``pretrained=True`` only those that have weights.
-
-    Weights are two files: NAME.pt and its card NAME.json.
-    """
-    return [name for name in MODELS if not pretrained or (WEIGHTS / f"{name}.json").exists()]
 
 
 def model_card(name: str) -> dict[str, Any]:
@@ -44,12 +35,13 @@ def model_card(name: str) -> dict[str, Any]:
     `test_accuracy` (fraction 0–1), `parameters`. How they were made: command, seed, recipe,
     history. Raises ValueError for a network without pretrained weights.
     """
-    if name not in (known := list_models(pretrained=True)):
+    cards = {card.stem: card for card in sorted(WEIGHTS.glob("*.json"))}
+    if name not in cards:
         raise ValueError(
             f"there are no pretrained weights for {name!r} in {WEIGHTS}; "
-            f"there are some for: {', '.join(known) or 'no network yet'}"
+            f"there are some for: {', '.join(cards) or 'no network yet'}"
         )
-    return json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(cards[name].read_text(encoding="utf-8"))
 
 
 def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module:

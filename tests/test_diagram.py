@@ -4,7 +4,7 @@ import pytest
 from matplotlib.patches import FancyBboxPatch
 from small_networks import good
 
-from models import create_model, list_models
+from models import MODELS, create_model
 from utils.report.diagram import draw_network, lanes
 from utils.report.plot import frame
 from utils.report.summary import run_blocks, stage_table
@@ -43,7 +43,7 @@ def test_the_tutorials_poolings_are_boxes():
     assert sum(first == "linear" for first, *_ in words) == 3
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", MODELS)
 def test_the_picture_names_every_stage_with_its_map_and_receptive_field(name, tmp_path):
     network = create_model(name)
     figure = draw_network(network)

@@ -71,6 +71,16 @@ def test_the_network_is_the_average_of_the_trained_weights(images, ema):
         assert not value.is_floating_point() or torch.allclose(value, past, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_weights_that_are_computed_at_each_call(images):
+    network = tiny()
+    network[3] = torch.nn.utils.weight_norm(network[3])
+    learner = Learner(network, RECIPE, CPU, steps=STEPS)
+    before = network[3].weight_v.detach().clone()
+    train_epoch(augmented(images), F.cross_entropy, learner)
+    assert not torch.equal(network[3].weight_v, before)
+
+
 def test_whatever_follows_the_images_reaches_the_criterion(images):
     seen = []
 

@@ -155,9 +155,11 @@ def test_jobs_get_all_they_need_in_a_parcel(runner, monkeypatch):
     """With --jobs each run starts in a new process: its function travels there as bytes."""
 
     def run_all(todo, start, finish, jobs):
-        assert jobs == 2
+        assert jobs == 2 and loaded == [True]
         for pair in todo:
             finish(*pair, partial(pickle.loads(pickle.dumps(start)), *pair))
 
+    loaded = []  # before the jobs, or each would download the images
+    monkeypatch.setattr(experiments, "load_cifar10", lambda: loaded.append(True))
     monkeypatch.setattr(experiments, "run_all", run_all)
     assert runner("--jobs", "2") == 4 and runner.names() == [("fast", 0), ("plain", 0)]

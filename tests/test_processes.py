@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,14 +13,14 @@ from pretended_runs import pretend
 import experiments
 
 
-def side_by_side(path, *pairs, interrupt=False):
+def side_by_side(path, *pairs, stop=None):
     """The names that failed, after `pairs` ran in two processes."""
     failed = []
 
     def finish(name, what, result):
         experiments.record(path, failed, name, what, result)
-        if interrupt:
-            raise KeyboardInterrupt  # as Ctrl-C would
+        if stop:
+            signal.raise_signal(stop)
 
     experiments.run_all(list(pairs), pretend, finish, jobs=2)
     return failed
@@ -35,10 +36,13 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path):
     assert recorded(tmp_path / "a") == ["a", "c"]
 
 
-def test_stopping_ends_the_processes_and_keeps_what_is_recorded(tmp_path):
+@pytest.mark.parametrize(
+    "stop, error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_stopping_ends_the_processes_and_keeps_what_is_recorded(tmp_path, stop, error):
     start, pairs = time.monotonic(), [("a", "runs"), ("b", "lasts"), ("c", "lasts"), ("d", "lasts")]
-    with pytest.raises(KeyboardInterrupt):
-        side_by_side(tmp_path / "a", *pairs, interrupt=True)
+    with pytest.raises(error):
+        side_by_side(tmp_path / "a", *pairs, stop=stop)
     assert recorded(tmp_path / "a") == ["a"] and time.monotonic() - start < 80
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from models import list_models
+from models import MODELS
 from utils.data import BatchAugment, make_augmentation
 from utils.training import RECIPES, Recipe, get_recipe
 
@@ -12,7 +12,7 @@ from utils.training import RECIPES, Recipe, get_recipe
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_can_be_used(name):
     recipe = get_recipe(name)
-    assert recipe.model in list_models()
+    assert recipe.model in MODELS
     assert BatchAugment(**recipe.augmentation).cutout_prob == recipe.cutout_prob
     steps = make_augmentation(**recipe.augmentation).transforms
     assert [step.p for step in steps] == [0.5, recipe.affine_prob, recipe.cutout_prob]
@@ -60,3 +60,5 @@ def test_settings_that_contradict_each_other():
     assert get_recipe("quick", val_images=600).val_images == 600
     with pytest.raises(ValueError, match="cycle is for a teacher's answers: give a temperature"):
         get_recipe("s7", cycle=5)
+    with pytest.raises(ValueError, match="label_smoothing is for labels: leave out the temp"):
+        get_recipe("best", label_smoothing=0.1)

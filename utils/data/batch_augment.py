@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from .augment import CUTOUT_SIDE, MEAN_PIXEL
 
-__all__ = ["BatchAugment", "affine_matrices", "sampling_grid"]
+__all__ = ["BatchAugment", "sampling_grid"]
 
 FLIP_PROB = 0.5  # as in `make_augmentation`
 
@@ -33,11 +33,11 @@ class BatchAugment:
         left one as row and column, int64 (n, 2); without a cutout it lies outside of the image.
         """
         flipped = generator.random(n) < FLIP_PROB
-        matrices = affine_matrices(n, side, generator, **self.limits)
-        matrices[generator.random(n) >= self.affine_prob] = np.eye(3)
+        grid = sampling_grid(n, side, generator, **self.limits)
+        grid[generator.random(n) >= self.affine_prob] = np.eye(2, 3)
         corners = generator.integers(0, max(0, side - CUTOUT_SIDE) + 1, (n, 2))
         corners[generator.random(n) >= self.cutout_prob] = -CUTOUT_SIDE
-        return flipped, sampling_grid(matrices, side), corners
+        return flipped, grid, corners
 
     def __call__(
         self, images: torch.Tensor, flipped: torch.Tensor, grid: torch.Tensor, corners: torch.Tensor
@@ -65,33 +65,20 @@ class BatchAugment:
         return images
 
 
-def affine_matrices(
+def sampling_grid(
     n: int, side: int, generator: np.random.Generator, *, shift: float, scale: float, rotate: float
 ) -> np.ndarray:
-    """Where each pixel goes: float64 (n, 3, 3), in pixels, drawn and composed as in albumentations.
+    """What `torch.nn.functional.affine_grid` takes, float32 (n, 2, 3), drawn as in albumentations.
 
-    The limits are those of `make_augmentation`.
+    It says where each output pixel comes from. Its axes run from −1 to 1, between the middles of
+    the outermost pixels. The limits are those of `make_augmentation`.
     """
     # astype truncates towards 0, to whole pixels.
     shifts = (generator.uniform(-shift, shift, (n, 2)) * side).astype(int)
-    scale_x, scale_y = generator.uniform(1 - scale, 1 + scale, (n, 2)).T  # independent, as there
+    scales = generator.uniform(1 - scale, 1 + scale, (n, 2))  # of x and y: independent, as there
     angles = np.deg2rad(generator.uniform(-rotate, rotate, n))
-    matrices = np.zeros((n, 3, 3))
-    matrices[:, 0, 0], matrices[:, 0, 1] = scale_x * np.cos(angles), scale_y * np.sin(angles)
-    matrices[:, 1, 0], matrices[:, 1, 1] = -scale_x * np.sin(angles), scale_y * np.cos(angles)
-    matrices[:, 2, 2] = 1
-    centre = np.full(2, (side - 1) / 2)
-    matrices[:, :2, 2] = centre - matrices[:, :2, :2] @ centre + shifts
-    return matrices
-
-
-def sampling_grid(matrices: np.ndarray, side: int) -> np.ndarray:
-    """What `torch.nn.functional.affine_grid` takes, float32 (n, 2, 3), for `affine_matrices`.
-
-    That function asks where each output pixel comes from. Its axes run from −1 to 1, between the
-    middles of the outermost pixels.
-    """
-    half = (side - 1) / 2
-    to_pixels = np.array([[half, 0, half], [0, half, half], [0, 0, 1]])
-    grid = np.linalg.inv(to_pixels) @ np.linalg.inv(matrices) @ to_pixels
-    return grid[:, :2].astype(np.float32)
+    cos, sin = np.cos(angles), np.sin(angles)
+    turns = np.stack([cos, sin, -sin, cos], axis=1).reshape(n, 2, 2)
+    back = np.linalg.inv(turns * scales[:, None])
+    origins = back @ -shifts[..., None] * 2 / (side - 1)
+    return np.concatenate([back, origins], axis=2).astype(np.float32)

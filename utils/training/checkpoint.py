@@ -32,9 +32,7 @@ def make_folder(path: Path | str) -> Path:
 def save_checkpoint(path: Path, state: dict) -> None:
     """Write `state` (tensors and plain values).
 
-    It goes to a temporary file first, so that a crash never leaves half a file.
-    Raises OSError if the folder can't be written or the disk is full; the old file is then as it
-    was.
+    Raises OSError if the folder can't be written or the disk is full; the old file stays as it was.
     """
     data, part = io.BytesIO(), path.with_name(path.name + ".part")
     torch.save(state, data)

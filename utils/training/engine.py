@@ -1,6 +1,5 @@
 """One training step, one epoch, and evaluation."""
 
-import copy
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -8,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..grading import copy_network
 from .device import StepGraph, amp_dtype, memory_format
 from .optimizer import make_optimizer
 from .recipes import Recipe
@@ -31,7 +31,7 @@ class Learner:
     def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device, steps: int):
         self.device, self.dtype, self.ema = device, amp_dtype(device), recipe.ema
         self.network = network.to(device, memory_format=memory_format(device))
-        self.trained = copy.deepcopy(network) if recipe.ema else network
+        self.trained = copy_network(network) if recipe.ema else network
         self.optimizer = make_optimizer(self.trained, recipe)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,

@@ -38,7 +38,8 @@ def train(
     already, the run goes on behind it, or shows its history if it is finished; `on_epoch` gets
     each row. The validation images alone choose best.pt; the test set is watched and chooses
     nothing. The network ends as the average of its weights, see `Learner`. After Ctrl-C call this
-    again with a fresh network and a fresh `Run`: it goes on behind the last whole epoch.
+    again with a fresh network and a fresh `Run`: it goes on behind the last whole epoch. On a GPU
+    a step may be recorded once, see `StepGraph`: what `forward` decides in Python is then fixed.
 
     Raises ValueError if last.pt belongs to another network, recipe, seed or data set, or if the
     recipe wants a teacher and there is none; FloatingPointError if the loss stops being a number;
@@ -70,8 +71,8 @@ def _check(run: Run, train_set: ImageSet, teachers: Sequence[nn.Module]) -> None
         )
     if bool(teachers) != bool(run.recipe.temperature):
         raise ValueError(
-            "a recipe with a temperature needs a teacher, and no other recipe takes one; "
-            "train one with: python train.py --recipe teacher"
+            "a recipe with a temperature needs a teacher (python train.py --recipe teacher trains "
+            "one), and no other recipe takes one"
         )
 
 
