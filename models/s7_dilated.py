@@ -25,17 +25,17 @@ class S7Dilated(nn.Sequential):
 
     def __init__(self, num_classes: int = 10, *, width: float = 1.0) -> None:
         super().__init__()
-        c1, c2, c3, c4 = scale_channels((16, 44, 80, 128), width)
+        c1, c2, c3, c4 = scale_channels((32, 40, 80, 128), width)
         # fmt: off
         #                                                         output shape      receptive field
         self.C1 = nn.Sequential(
-            ConvNormAct(3, c1),                                 # (N, 16, 32, 32)     3
-            ResidualPair(c1),                                   # (N, 16, 32, 32)     7
+            ConvNormAct(3, c1),                                 # (N, 32, 32, 32)     3
+            ResidualPair(c1),                                   # (N, 32, 32, 32)     7
         )
         self.C2 = nn.Sequential(
-            ConvNormAct(c1, c2, dilation=3, padded=False),      # (N, 44, 26, 26)    13
-            ResidualPair(c2, dilations=(1, 2)),                 # (N, 44, 26, 26)    19
-            ResidualPair(c2, dilations=(1, 2)),                 # (N, 44, 26, 26)    25
+            ConvNormAct(c1, c2, dilation=3, padded=False),      # (N, 40, 26, 26)    13
+            ResidualPair(c2, dilations=(1, 2)),                 # (N, 40, 26, 26)    19
+            ResidualPair(c2, dilations=(1, 2)),                 # (N, 40, 26, 26)    25
         )
         self.C3 = nn.Sequential(
             ConvNormAct(c2, c3, dilation=5, padded=False),      # (N, 80, 16, 16)    35

@@ -81,7 +81,7 @@ RECIPES = {
     "s7": Recipe(model="s7", epochs=80, batch_size=256, lr=0.03, val_images=2000, **MORE),
     "best": Recipe(model="s7", epochs=80, batch_size=512, lr=0.03, val_images=0,
                    temperature=2.0, cycle=20),
-    "s7_dilated": Recipe(model="s7_dilated", epochs=30, batch_size=256, lr=0.03, **LESS),
+    "s7_dilated": Recipe(model="s7_dilated", epochs=50, batch_size=256, lr=0.03, val_images=2000),
     "teacher": Recipe(model="teacher", epochs=30, batch_size=512, lr=0.03),
     "analysis": Recipe(model="s7", epochs=4, lr=0.03, val_images=0, **LESS),
     "quick": Recipe(model="s7", epochs=3, batch_size=32, lr=0.02, images=6000, val_images=600,
