@@ -47,7 +47,9 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "s7": Variant("s7"),
         "best": Variant("best", teachers=TEACHERS),
         "fast": Variant("fast"),
-        "fast, plain SGD": Variant("fast", {"optimizer": "sgd", "lr": 0.2, "ema": 0.0}),
+        "fast, plain SGD": Variant(
+            "fast", {"optimizer": "sgd", "lr": 0.2, "weight_decay": 5e-4, "ema": 0.0}
+        ),
         "s7_dilated": Variant("s7_dilated"),
         "teacher": Variant("teacher"),
     },
