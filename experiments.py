@@ -3,8 +3,8 @@
 
 ``python experiments.py analysis --seeds 0 1 2`` goes on where it was stopped, in the middle of a
 run or between two. What is recorded is not run again. To repeat recorded runs, write elsewhere:
-``--records again/analysis.jsonl --runs again``. On a GPU ``--jobs 8`` trains eight runs at once,
-since networks this small leave most of it idle.
+``--records again/analysis.jsonl --runs again``. On a GPU ``--jobs 8`` trains eight runs at once.
+They take turns, unless NVIDIA's MPS is on (``nvidia-cuda-mps-control -d``): then they share it.
 """
 
 import argparse

@@ -47,6 +47,10 @@ def test_results():
     assert fast["device and version"] == (
         "a GPU, float32, torch 2.0, 4 at once; a cpu, 2 threads, float32, torch 2.0, 2 at once"
     )
+    on_another = [{"command": "a", "machine": machines[0]}]
+    seconds = [run["seconds"] for run in runs[:2]]
+    (mixed,) = cells(tables.study_table("results", [runs[0], runs[1] | {"calls": on_another}]))
+    assert mixed["seconds a run"] == f"{seconds[0]:.0f}; {seconds[1]:.0f}"
     epochs = get_recipe("s7").epochs
     assert s7 == {
         "recipe": "s7",

@@ -35,6 +35,15 @@ def made_on(runs: list[dict]) -> str:
     return "; ".join(words.values())
 
 
+def _seconds(runs: list[dict]) -> str:
+    """The mean wall time of a run, for each device on which runs ended."""
+    seconds = {}
+    for run in runs:
+        device = run["calls"][-1]["machine"]["device"].split(",")[0]
+        seconds.setdefault(device, []).append(run["seconds"])
+    return "; ".join(f"{np.mean(some):,.0f}" for some in seconds.values())
+
+
 def _validation(runs: list[dict]) -> float:
     return np.mean([100 * run["val_accuracy"] for run in runs])
 
@@ -50,7 +59,7 @@ COLUMNS = {
     "seeds:": lambda runs: f"{len(runs)}",
     "test accuracy (%):": lambda runs: describe(accuracies(runs, runs[0]["variant"]).values()),
     "validation accuracy (%):": lambda runs: f"{_validation(runs):.2f}",
-    "seconds a run:": lambda runs: f"{np.mean([run['seconds'] for run in runs]):,.0f}",
+    "seconds a run:": _seconds,
     "device and version": made_on,
 }
 

@@ -50,6 +50,7 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "fast, plain SGD": Variant(
             "fast", {"optimizer": "sgd", "lr": 0.2, "weight_decay": 5e-4, "ema": 0.0}
         ),
+        "fast, on a GPU": Variant("fast"),
         "s7_dilated": Variant("s7_dilated"),
         "teacher": Variant("teacher"),
     },
