@@ -19,7 +19,7 @@ from .records import accuracies
 
 __all__ = ["plot_costs", "plot_differences", "plot_fields", "plot_masks", "plot_sizes", "plot_time"]
 
-PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7")
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9")
 MARKERS = "osD^"
 DASHED = {"color": "0.4", "linestyle": "--", "linewidth": 1}
 STEP = 0.048  # between names, of the axes' height: they are 3.6 inches high or more, a name 0.15
@@ -139,8 +139,8 @@ def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure
     """
     fig, ((ax,),) = new_figure(8.5, 4.5)
     styles, legend = {}, {}
-    for name, colour in zip(names, PALETTE, strict=False):
-        runs = [record for record in records if record["variant"] == name]
+    for place, name in enumerate(names):
+        colour, runs = PALETTE[place], [run for run in records if run["variant"] == name]
         for run in runs:
             devices = [call["machine"]["device"].split(",")[0] for call in run["calls"]]
             device = ", then ".join(dict.fromkeys(devices))
