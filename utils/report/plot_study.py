@@ -15,7 +15,7 @@ from scipy.optimize import isotonic_regression
 
 from .claims import Result, signed
 from .plot import BLUE, GREEN, ORANGE, new_figure
-from .records import accuracies
+from .records import accuracies, device_name
 
 __all__ = ["plot_costs", "plot_differences", "plot_fields", "plot_masks", "plot_sizes", "plot_time"]
 
@@ -142,8 +142,7 @@ def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure
     for place, name in enumerate(names):
         colour, runs = PALETTE[place], [run for run in records if run["variant"] == name]
         for run in runs:
-            devices = [call["machine"]["device"].split(",")[0] for call in run["calls"]]
-            device = ", then ".join(dict.fromkeys(devices))
+            device = ", then ".join(dict.fromkeys(map(device_name, run["calls"])))
             style = styles.setdefault(device, ("-", "--", ":", "-.")[len(styles) % 4])
             seconds = list(accumulate(row["seconds"] for row in run["history"]))
             values = [100 * row["test_acc"] for row in run["history"]]

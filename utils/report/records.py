@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["accuracies", "add_record", "describe", "read_records"]
+__all__ = ["accuracies", "add_record", "describe", "device_name", "read_records"]
 
 
 def add_record(path: Path, record: dict) -> None:
@@ -52,6 +52,11 @@ def accuracies(records: list[dict], variant: str) -> dict[int, float]:
     """Test accuracy in percent by seed, seeds in order. Empty for a variant without runs."""
     runs = [record for record in records if record["variant"] == variant]
     return dict(sorted((run["seed"], 100 * run["test_accuracy"]) for run in runs))
+
+
+def device_name(call: dict) -> str:
+    """The device of one of a run's calls, without its threads."""
+    return call["machine"]["device"].split(",")[0]
 
 
 def describe(values: Collection[float]) -> str:

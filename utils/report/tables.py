@@ -8,7 +8,7 @@ from torch import nn
 
 from ..training import STUDIES
 from .claims import signed
-from .records import accuracies, describe
+from .records import accuracies, describe, device_name
 from .summary import Stage, stage_table
 
 __all__ = ["made_on", "markdown_table", "stages_table", "study_table"]
@@ -31,7 +31,7 @@ def made_on(runs: list[dict]) -> str:
         at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
         machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
         about = f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"
-        words[machine["device"].split(",")[0]] = about
+        words[device_name(call)] = about
     return "; ".join(words.values())
 
 
@@ -39,8 +39,7 @@ def _seconds(runs: list[dict]) -> str:
     """The mean wall time of a run, for each device on which runs ended."""
     seconds = {}
     for run in runs:
-        device = run["calls"][-1]["machine"]["device"].split(",")[0]
-        seconds.setdefault(device, []).append(run["seconds"])
+        seconds.setdefault(device_name(run["calls"][-1]), []).append(run["seconds"])
     return "; ".join(f"{np.mean(some):,.0f}" for some in seconds.values())
 
 
