@@ -125,7 +125,7 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
 def _works(sheet: SpecSheet) -> bool:
     first = sheet[0]
     if not first.passed:
-        print(f"0 points: the network does not put out {first.required} yet, but {first.measured}")
+        print(f"0 points: the output should be {first.required}. Instead: {first.measured}")
         print(f"{'':13}To see more, run your network on torch.zeros(2, 3, 32, 32).")
     return bool(first.passed)
 
@@ -137,11 +137,12 @@ def _has_side(part: nn.Module, side: int) -> bool:
             found = tuple(part.eval()(torch.zeros(1, 3, 32, 32)).shape[2:])
     except Exception as error:  # whatever a student's layers raise
         print(f"0 points: the layers do not run: {first_line(error)}")
-        return False
-    if found != (side, side):
+    else:
+        if found == (side, side):
+            return True
         print(f"0 points: the map should be {side}×{side}, and it is {'×'.join(map(str, found))}.")
-        print(f"{'':13}Look at padding, stride and dilation. Is a pooling left?")
-    return found == (side, side)
+    print(f"{'':13}Look at padding, stride and dilation. Is a pooling left?")
+    return False
 
 
 def _sum(rules: list[Rule], points: dict[str, int]) -> int:

@@ -22,6 +22,7 @@ __all__ = ["plot_costs", "plot_differences", "plot_fields", "plot_masks", "plot_
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9")
 MARKERS = "osD^"
 DASHED = {"color": "0.4", "linestyle": "--", "linewidth": 1}
+NAME = {"color": "0.4", "fontsize": 9, "va": "bottom"}  # of a dashed line
 STEP = 0.048  # between names, of the axes' height: they are 3.6 inches high or more, a name 0.15
 
 
@@ -118,11 +119,8 @@ def plot_sizes(groups: dict[str, list[tuple[str, int, float]]], most: int, least
         sizes, values = [size for _, size, _ in found], [accuracy for *_, accuracy in found]
         ax.plot(sizes, values, MARKERS[place], color=PALETTE[place], markersize=8, label=group)
     ax.axvline(most, **DASHED)
-    ax.axhline(least, **DASHED)
-    style = {"color": "0.4", "fontsize": 9, "va": "bottom"}
-    ax.text(0.01 * most, least, f"the assignment: at least {least:g} %", **style)
-    place = {"ha": "center", "transform": ax.get_xaxis_transform()}
-    ax.text(most, 1, f"fewer than {most:,}", **place, **style)
+    _draw_least(ax, least, "left")
+    ax.text(1, 1, f"fewer than {most:,}", ha="right", transform=ax.transAxes, **NAME)
     ax.set(xlabel="parameters", ylabel="test accuracy (%)", xlim=(0, 1.08 * most))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.grid(alpha=0.3)
@@ -134,8 +132,8 @@ def plot_sizes(groups: dict[str, list[tuple[str, int, float]]], most: int, least
 def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure:
     """Test accuracy (%) against wall time in seconds, a line for each seed with a dot at its end.
 
-    A colour is a recipe, a line style a device, or several in turn. Dashed is the accuracy that is
-    asked for, `least`.
+    A colour is a recipe, a line style a device, or several in turn. A grey line is the accuracy
+    that is asked for, `least`.
     """
     fig, ((ax,),) = new_figure(8.5, 4.5)
     styles, legend = {}, {}
@@ -155,8 +153,15 @@ def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(alpha=0.3)
     ax.legend(legend.values(), legend.keys(), loc="lower right", fontsize=9)
-    ax.axhline(least, **DASHED)
+    _draw_least(ax, least, "right")
     return fig
+
+
+def _draw_least(ax: Axes, least: float, side: str) -> None:
+    """A line for the accuracy (%) that is asked for, and its name at the left or right side."""
+    ax.axhline(least, **DASHED)
+    place = {"x": 0.99 if side == "right" else 0.01, "transform": ax.get_yaxis_transform()}
+    ax.text(y=least, s=f"the assignment: at least {least:g} %", ha=side, **place, **NAME)
 
 
 def plot_fields(
@@ -164,7 +169,7 @@ def plot_fields(
 ) -> Figure:
     """Effective fields (side, side) of range 0–1 in one row, with three squares around the middle.
 
-    Solid: the receptive field, of side `reach`. Dotted: the square that holds half of the gradient,
+    White: the receptive field, of side `reach`. Orange: the square that holds half of the gradient,
     of side `halves`. Dashed: an image of 32 pixels.
     """
     fig, (axes,) = new_figure(2.3 * len(fields) + 1.1, 2.9, columns=len(fields), sharey=True)
@@ -173,7 +178,8 @@ def plot_fields(
         # A field's rim is faint: colours by the square root leave it to be seen.
         style = {"cmap": "cividis", "norm": PowerNorm(0.5, 0, 1)}
         shown = ax.imshow(field.numpy(), extent=(-edge, edge, -edge, edge), **style)
-        squares = ((reach[name], "-", "white"), (32, "--", "white"), (halves[name], ":", ORANGE))
+        half = halves[name]
+        squares = ((reach[name], "-", "white"), (32, "--", "white"), (half, "-", ORANGE))
         for side, line, colour in squares:
             style = {"edgecolor": colour, "linestyle": line, "linewidth": 1.6}
             outline = [withStroke(linewidth=3, foreground="black")]  # seen on bright and dark
@@ -181,7 +187,7 @@ def plot_fields(
             ax.add_patch(Rectangle(corner, side, side, fill=False, path_effects=outline, **style))
         ax.set_title(name, fontsize=10)
         ax.set(xticks=(-32, 0, 32), yticks=(-32, 0, 32), xlim=(-edge, edge), ylim=(-edge, edge))
-        ax.set_xlabel("pixels from the middle", fontsize=8)
+        ax.set_xlabel(f"half within {half}×{half} pixels", fontsize=9)
     label = "mean gradient, largest = 1\n(colours by its square root)"
     fig.colorbar(shown, ax=axes, shrink=0.7, label=label)
     return fig
