@@ -1,6 +1,6 @@
 # make run: the notebook in its quick profile · make test: everything that can be checked · make tables: README's tables
 # make full: the notebooks and pictures as committed · make exercise: the student's notebook from the instructor's
-# make bench: how fast · make address: your fork's address everywhere · make clean: away with what these made
+# make bench: how fast · make address: your fork's address everywhere · make clean: away with the environment and quick runs
 PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin
@@ -27,7 +27,7 @@ run: $(VENV)/installed
 	$(BIN)/jupyter nbconvert --to html --template classic runs/notebook/S7_Assignment.ipynb
 	@echo "Open runs/notebook/S7_Assignment.html"
 
-# Trains runs/s7-0 if it is not there or not finished.
+# Trains runs/s7-0 if it is not there or not finished. fields.png needs two runs more: the analysis names them.
 full: $(VENV)/installed
 	PROFILE=full TQDM_DISABLE=1 $(BIN)/$(EXECUTE) --inplace $(ASSIGNMENT) $(ANALYSIS)
 

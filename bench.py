@@ -56,7 +56,7 @@ class UsualDataset(Dataset):
 
 
 def usual_epoch(batches: Iterable, network: torch.nn.Module, device: torch.device) -> None:
-    """The way that tutorials write it: float32, plain SGD."""
+    """The way that tutorials write it: float32, SGD with momentum."""
     network.train()
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
     for images, labels in batches:

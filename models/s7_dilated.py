@@ -15,9 +15,8 @@ class S7Dilated(nn.Sequential):
     image. With a stride of 2 they would be every second pixel.
 
     Dilated kernels can leave holes: pixels inside the receptive field that never reach the output.
-    Here kernels of dilation 1 come first, and dilations that follow each other have no common
-    factor, so every pixel counts (hybrid dilated convolution, Wang et al. 2018,
-    https://arxiv.org/abs/1702.08502).
+    Here every pixel counts: no dilation is larger than the field of all kernels with smaller ones
+    (compare hybrid dilated convolution, Wang et al. 2018, https://arxiv.org/abs/1702.08502).
 
     Input (N, 3, H, W), normalised; output (N, num_classes) logits. Every H and W from 23 up works;
     the shapes below are for 32×32. `width` is that of `S7`.

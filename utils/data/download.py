@@ -22,7 +22,7 @@ MIRRORS = (
 )
 ROOM = 400_000_000  # bytes: the archive (170 MB) and the batches that come out of it (186 MB)
 SLOWEST = 50_000  # bytes a second; at this rate it would take an hour
-CHUNK = 1 << 18  # bytes read at a time; some 650 for the whole archive, so the bar moves smoothly
+CHUNK = 1 << 18  # bytes read at a time, at most: the bar moves smoothly
 
 
 class DownloadError(OSError):
