@@ -77,22 +77,6 @@ def test_every_image_batch_epoch_and_seed_draws_anew(images, kind):
     assert len(torch.unique(torch.cat(drawn).flatten(1), dim=0)) == 2 * 48
 
 
-def test_no_two_streams_are_equal(images, monkeypatch):
-    """Those of the order, (seed, epoch), and those of the batches, (seed, epoch, 1 + batch)."""
-    keys, real = [], np.random.default_rng
-
-    def spy(key=None):  # albumentations itself asks for one without a key, and never uses it
-        keys.append(key)
-        return real(key)
-
-    monkeypatch.setattr(np.random, "default_rng", spy)
-    for seed in (0, 1, 2):
-        collect(loader_of(Loader, images, 8, NEVER, seed=seed), epochs=(0, 1, 2))
-    keys = [key for key in keys if key is not None]
-    assert len(keys) == 3 * 3 * (1 + 8)  # one order and eight batches in each epoch
-    assert len({real(key).random() for key in keys}) == len(keys)
-
-
 @both_kinds
 def test_torchs_generators_and_numpys_are_left_alone(images, kind):
     states = torch.get_rng_state(), np.random.get_state()[1].copy()

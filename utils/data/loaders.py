@@ -67,12 +67,11 @@ class Loader(DeviceLoader):
 
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.data)
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(n)
-        for batch, start in enumerate(range(0, n, self.batch_size)):
-            # From 1: for NumPy the keys (seed, epoch) and (seed, epoch, 0) are the same stream.
-            generator = np.random.default_rng((self.seed, self.epoch, 1 + batch))
-            other = random.Random(int(generator.integers(2**63)))
-            self.augmentation.set_random_state(generator, other)
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order = generator.permutation(n)
+        other = random.Random(int(generator.integers(2**63)))  # albumentations draws from both
+        self.augmentation.set_random_state(generator, other)
+        for start in range(0, n, self.batch_size):
             indices = order[start : start + self.batch_size]
             images = [
                 self.augmentation(image=image)["image"] for image in self.data.images[indices]
