@@ -19,9 +19,7 @@ MOST_SEEDS = 1000  # where the search for enough seeds ends
 
 def student_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
     """Student's interval of the mean; (nan, nan) for fewer than two values."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    with catch_warnings(action="ignore"):  # values all the same
+    with catch_warnings(action="ignore"):  # fewer than two values, or all the same
         low, high = stats.ttest_1samp(values, 0).confidence_interval(confidence)
     return float(low), float(high)
 
@@ -32,10 +30,7 @@ def smallest_p(values: Sequence[float], low: float, high: float) -> float:
     To lie in takes two one-sided tests that both succeed (TOST, Schuirmann 1987). It is 1 for fewer
     than two values, and for values that all are the limit itself.
     """
-    if len(values) < 2:
-        return 1.0
-
-    with catch_warnings(action="ignore"):  # values all the same
+    with catch_warnings(action="ignore"):  # fewer than two values, or all the same
         above_low, above_high = (
             stats.ttest_1samp(values, limit, alternative="greater").pvalue for limit in (low, high)
         )
