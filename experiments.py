@@ -27,7 +27,7 @@ from utils.data import load_cifar10
 from utils.report import add_record, read_records, stage_table
 from utils.training import STUDIES, get_device, make_folder, print_row
 
-__all__ = ["STUDIES", "main", "read_study", "run_variant"]
+__all__ = ["STUDIES", "main", "measure", "read_study", "run_variant"]
 
 
 FOLDER = Path(__file__).parent / "Assignments" / "S7" / "records"
@@ -65,16 +65,23 @@ def run_variant(
         teachers=[runs / teacher / "last.pt" for teacher in variant.teachers],
         on_epoch=(lambda row, epochs: None) if quiet else print_row,
     )
-    rows = stage_table(create_model(recipe.model, **variant.flags))
     return {
         "variant": name,
         "test_accuracy": run.history[-1]["test_acc"],
         "val_accuracy": run.history[-1].get("val_acc"),
+        **measure(recipe.model, variant.flags),
+        "seconds": round(run.seconds, 1),
+        **run.to_dict(),
+    }
+
+
+def measure(model: str, flags: dict) -> dict[str, int]:
+    """What a record says of its network: parameters, multiply-adds, receptive field in pixels."""
+    rows = stage_table(create_model(model, **flags))
+    return {
         "parameters": sum(row.parameters for row in rows),
         "multiply_adds": sum(row.multiply_adds for row in rows),
         "receptive_field": max(row.receptive_field or 0 for row in rows),
-        "seconds": round(run.seconds, 1),
-        **run.to_dict(),
     }
 
 

@@ -9,9 +9,8 @@ import pytest
 from study_records import analysis
 
 import tables
-from experiments import FOLDER, STUDIES
-from models import create_model
-from utils.report import check_plan, read_plan, stage_table
+from experiments import FOLDER, STUDIES, measure
+from utils.report import check_plan, read_plan
 
 NOTEBOOK = json.loads(Path("Assignments/S7/S7_Analysis.ipynb").read_text(encoding="utf-8"))
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
@@ -19,13 +18,8 @@ RECORDED = [study for study in STUDIES if (FOLDER / f"{study}.jsonl").exists()]
 
 
 @cache
-def size(model: str, flags: str) -> dict:
-    rows = stage_table(create_model(model, **json.loads(flags)))
-    return {
-        "parameters": sum(row.parameters for row in rows),
-        "multiply_adds": sum(row.multiply_adds for row in rows),
-        "receptive_field": max(row.receptive_field or 0 for row in rows),
-    }
+def size(model: str, flags: str) -> dict[str, int]:
+    return measure(model, json.loads(flags))
 
 
 @pytest.mark.parametrize("study", RECORDED)
