@@ -11,7 +11,7 @@ from .plot_study import (
     plot_sizes,
     plot_time,
 )
-from .records import accuracies, add_record, describe, read_records
+from .records import accuracies, add_record, read_records
 from .summary import stage_table
 from .tables import made_on, markdown_table, stages_table, study_table
 
@@ -20,7 +20,6 @@ __all__ = [
     "add_record",
     "caption",
     "check_plan",
-    "describe",
     "draw_network",
     "frame",
     "judge",

@@ -50,7 +50,6 @@ class Claim:
 class Plan:
     """What was fixed before the runs; claims and controls are corrected as two families."""
 
-    study: str
     pilot_seeds: list[int]
     half_width: float  # points: how narrow the claims' intervals should be
     least_seeds: int
