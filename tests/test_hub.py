@@ -109,14 +109,9 @@ def test_two_clones_in_one_program_do_not_mix(clone):
     assert widths == [96, 8, 96]
 
 
-def readme_lines() -> str:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    return next(block for block in blocks if "torch.hub.load(" in block)
-
-
 def test_the_lines_of_the_readme_name_the_class(clone, tmp_path, monkeypatch, capsys):
-    lines = readme_lines()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     owner, name = re.search(r'torch\.hub\.load\("([^"/]+)/([^"/]+)", "s7"', lines).groups()
     # torch.hub takes what it has fetched before from its cache, here without a network.
     clone(f"hub/{owner}_{name}_main")

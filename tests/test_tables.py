@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 import pytest
+from small_networks import total
 from study_records import MACHINE, analysis, record
 
 import tables
@@ -206,8 +207,7 @@ def test_the_committed_pages_are_up_to_date():
 
 def test_a_record_of_another_network_is_left_out(tmp_path, capsys):
     path = tmp_path / "a.jsonl"
-    network = create_model("s7", **STUDIES["analysis"]["s7"].flags)
-    right = sum(parameter.numel() for parameter in network.parameters())
+    right = total(create_model("s7", **STUDIES["analysis"]["s7"].flags))
     lines = [record("analysis", "s7", 0, parameters=right), record("analysis", "s7", 1)]
     path.write_text("\n".join(map(json.dumps, lines)))
     assert [run["seed"] for run in tables.read_study("analysis", path)] == [0]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from small_networks import total
 from tiny_runs import same
 
 import models
@@ -139,7 +140,7 @@ def test_ship(noise, tmp_path, monkeypatch, capsys):
     raw = (tmp_path / "weights" / "tutorial.json").read_bytes()
     card, shipped = json.loads(raw), create_model("tutorial", pretrained=True)
     assert raw.isascii()  # to be read in every locale
-    assert card["parameters"] == sum(weight.numel() for weight in shipped.parameters())
+    assert card["parameters"] == total(shipped)
     assert card["classes"] == list("0123456789")
     assert (card["mean"], card["std"]) == (list(CIFAR10_MEAN), list(CIFAR10_STD))
     assert card["test_accuracy"] == run.history[-1]["test_acc"]
