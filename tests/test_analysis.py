@@ -49,7 +49,7 @@ def test_the_plan_was_kept():
 
 def test_the_notebook_shows_the_tables_of_the_records():
     records = tables.read_study("analysis")
-    names = ("longer", "analysis", "stages_dilated", "published", "trials")
+    names = ("longer", "analysis", "stages_dilated", "published")
     made = [tables.verdicts(records), *(tables.TABLES[name]() for name in names)]
     data = [output.get("data", {}) for cell in CODE for output in cell["outputs"]]
     shown = ["".join(one["text/markdown"]) for one in data if "text/markdown" in one]

@@ -113,6 +113,7 @@ def test_time_is_cumulated_by_seed_and_device():
     (ax,) = fig.axes
     curves = [line for line in ax.lines if len(line.get_xdata()) > 2]
     assert len(curves) == 5 and ax.get_xscale() == "log"
+    assert [text.get_text() for text in ax.texts] == ["the assignment: at least 85 %"]
     assert list(curves[0].get_xdata()) == [2, 4, 6, 8]
     assert curves[0].get_ydata()[-1] == pytest.approx(90)
     assert curves[0].get_color() == curves[1].get_color() != curves[2].get_color()
@@ -139,6 +140,7 @@ def test_fields_fill_one_row(count):
     assert len(panels) == count and bar.get_ylabel().startswith("mean gradient")
     for ax in panels:
         assert np.array_equal(ax.images[0].get_array(), field)
+        assert ax.get_xlabel() == "half within 5×5 pixels"
         squares = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
         assert [square.get_width() for square in squares] == [21, 32, 5]
         assert all(square.get_center() == pytest.approx((0, 0)) for square in squares)

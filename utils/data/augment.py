@@ -28,11 +28,6 @@ def make_augmentation(
     `rotate` is in degrees, each the largest change in either direction. Shifts are truncated to
     whole pixels: 0.125 of 32 draws −3 … 3. `affine_prob` and `cutout_prob` are the fractions of the
     images that are changed; half of the images are flipped.
-
-    The assignment writes ``max_holes=1, max_height=16, max_width=1, …, fill_value=…``. Its width of
-    1 is a slip for 16, since the smallest width is 16. albumentations 2 ignores these names with a
-    warning, and cuts black holes of another size. The names below are today's; the spec sheet
-    measures the cutout that they make.
     """
     with warnings.catch_warnings():
         # It is one, but the assignment asks for this name.

@@ -113,9 +113,10 @@ def _numbers(network: nn.Module) -> list[torch.Tensor]:
 
 
 def train_epoch(batches: Iterable, criterion: Callable, learner: Learner) -> torch.Tensor:
-    """A step for each batch (images, labels, …); returns what `evaluate` does, as the weights move.
+    """A step for each batch (images, labels, …); returns sums of (loss, correct, 1), shape (3,).
 
-    Whatever follows the images goes to the criterion, behind the logits.
+    They are of augmented images, while the weights still move. Labels and what follows them
+    (teachers' answers) go to the criterion.
     """
     learner.trained.train()
     totals = torch.zeros(3, device=learner.device)
