@@ -173,7 +173,7 @@ def test_unpacking_a_second_time_changes_nothing(empty, server):
 def test_a_partial_archive_is_not_taken_for_the_data(empty, server, archive):
     os.mkdir("data")
     with open("data/cifar-10-python.tar.gz", "wb") as file:
-        file.write(archive[:-10])
+        file.write(archive[: len(archive) // 2])
     assert len(load_cifar10(mirrors=server[0]("whole"))[0]) == 10
 
 
