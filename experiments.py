@@ -101,9 +101,13 @@ def run_all(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped. To go on, run the command again."))
     # Fork and CUDA do not mix. Ctrl-C reaches all processes of a terminal; this one answers it.
     ignore = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **ignore) as pool:
+    workers = min(jobs, max(1, len(todo)))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), **ignore) as pool:
         try:
             futures = {pool.submit(start, *pair): pair for pair in todo}
+            # The pool watches a new process from its next call on. Without one more, nobody would
+            # hear of the last process being killed before another run ends.
+            pool.submit(bool)
             for future in as_completed(futures):
                 finish(*futures[future], future.result)
         except BaseException as stop:
@@ -169,7 +173,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # tables read "--jobs" in a recorded command
     )
     add = parser.add_argument
     add("study", choices=STUDIES)

@@ -40,15 +40,21 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path):
     "stop, error", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
 )
 def test_stopping_ends_the_processes_and_keeps_what_is_recorded(tmp_path, stop, error):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     start, pairs = time.monotonic(), [("a", "runs"), ("b", "lasts"), ("c", "lasts"), ("d", "lasts")]
     with pytest.raises(error):
         side_by_side(tmp_path / "a", *pairs, stop=stop)
     assert recorded(tmp_path / "a") == ["a"] and time.monotonic() - start < 80
 
 
-def test_a_process_that_is_killed_is_one_sentence(tmp_path):
+@pytest.mark.parametrize("dies", [0, 1])
+def test_a_process_that_is_killed_is_one_sentence_at_once(tmp_path, dies):
+    what = ["lasts", "lasts"]
+    what[dies] = "dies"
+    start = time.monotonic()
     with pytest.raises(OSError, match="process was killed, perhaps .* with fewer --jobs"):
-        side_by_side(tmp_path / "a", ("a", "dies"), ("b", "lasts"))
+        side_by_side(tmp_path / "a", *zip("ab", what, strict=True))
+    assert time.monotonic() - start < 80
 
 
 def test_an_error_is_one_sentence():
