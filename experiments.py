@@ -141,6 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     args = parse(arguments)
     get_device(args.device)  # an unknown one is refused before the first run
+    if args.jobs < 1:
+        raise ValueError(f"--jobs is 1 or more, not {args.jobs}")
     study = STUDIES[args.study]
     names = args.variants or study
     if unknown := [name for name in names if name not in study]:

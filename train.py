@@ -77,7 +77,7 @@ def load_teacher(path: Path) -> tuple[torch.nn.Module, dict]:
     except FileNotFoundError as error:
         raise ValueError(
             f"there is no {path}; train a teacher first, each with a seed of its own: "
-            f"python train.py --recipe teacher --seed 0 --out {path.parent}"
+            f"python train.py --recipe teacher --seed SEED --out {path.parent}"
         ) from error
     run = Run(**state["run"])
     if not run.finished:

@@ -101,6 +101,11 @@ def test_other_steps_do_not_disturb(steps):
     assert [rule.measured for rule in measure(*right, *steps).values()] == expected
 
 
+def test_a_pipeline_that_keeps_what_it_drew():
+    pipeline = A.ReplayCompose([flip(), affine(), cutout()])
+    assert all(rule.passed for rule in measure_augmentation(pipeline))
+
+
 def test_another_steps_shift_does_not_count():
     still = affine(shift_limit=0)
     steps = A.PadIfNeeded(40, 40), A.RandomCrop(32, 32)

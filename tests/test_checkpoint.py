@@ -56,7 +56,7 @@ def test_truncated_files_are_named(tmp_path, part):
 )
 def test_foreign_files_are_named(tmp_path, state):
     torch.save(state, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="not a checkpoint of this repository; delete it"):
+    with pytest.raises(ValueError, match="not a checkpoint of this repository; choose another"):
         load_checkpoint(tmp_path / "last.pt")
 
 

@@ -104,7 +104,10 @@ WRONG = {
         {"augmentation-check": 50},
     ),
     "another network's checkpoint": ({}, {"run-check": 50}),
-    "untrained": ({}, {"run-check": 100}),
+    "untrained, and a warning that costs nothing": (
+        {HEAD: f"{HEAD}\n        __import__('warnings').warn('deprecated')"},
+        {"run-check": 100},
+    ),
     "a stride in the extra network": (
         {"conv(32, 64, dilation=5)": "down(32, 64)"},
         {"extra-check": 200},
@@ -158,7 +161,7 @@ def hand_in(submitted: Path, student: str, notebook: dict) -> None:
     folder.mkdir(parents=True)
     (folder / "S7_Exercise.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     for name in () if student == "handed out" else ("best", "last"):
-        network = answering(network_of(notebook), LABEL + (student == "untrained"))
+        network = answering(network_of(notebook), LABEL + student.startswith("untrained"))
         if student == "another network's checkpoint" and name == "best":
             network = create_model("tutorial")
         save(folder / "checkpoints" / f"{name}.pt", network)

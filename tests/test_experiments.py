@@ -101,6 +101,11 @@ def test_a_run_finished_but_not_recorded_is_only_recorded(runner):
     assert json.loads(runner.path.read_text().splitlines()[-1]) == json.loads(kept[1])
 
 
+def test_no_jobs(runner):
+    with pytest.raises(ValueError, match="--jobs is 1 or more, not 0"):
+        runner("--jobs", "0")
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_run_that_fails_does_not_keep_the_others_from_running(runner, monkeypatch, capsys, error):
     real = script.train

@@ -36,6 +36,39 @@ def test_chains_follow_the_recurrence(seed):
     assert field(nn.Sequential(*layers, *end)) == reach
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda x: (x - 0.47) / 0.25,  # normalised inside
+        lambda x: x - x.mean(1, keepdim=True),
+        lambda x: x.float(),
+    ],
+)
+def test_what_stops_the_gradient_of_positive_weights(first):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2))
+    network.append(nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3, dilation=2, padding=2)))
+    network.register_forward_pre_hook(lambda module, inputs: first(inputs[0]))
+    assert field(network) == 3 + 2 + 8
+    assert max(receptive_fields(network)["C1"].shape) > 0
+
+
+def test_a_last_map_that_comes_with_others():
+    maxout = nn.Sequential(conv(3, 8), Block(conv(8, 8)))
+    maxout[1].extra = lambda x: x.unflatten(1, (4, 2)).max(2)[0]
+    assert field(maxout) == 5
+
+
+def test_a_check_of_the_size_behind_the_last_map():
+    network = nn.Sequential(conv(3, 8), Block(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+    def forward(module, inputs, output):
+        if inputs[0].shape[2] != 32:
+            raise ValueError("images of 32×32 only")
+
+    network[1].register_forward_hook(forward)
+    assert field(network) == 3
+
+
 class Residual(nn.Sequential):
     def forward(self, x):
         return x + super().forward(x)

@@ -66,6 +66,14 @@ def test_not_three_strided_3x3(change):
     assert failed(network) - {"3 receptive field"} == {DOWN}
 
 
+def test_a_transposed_convolution_is_no_downsampling():
+    network = good()
+    network.C2.append(nn.ConvTranspose2d(8, 8, 3, stride=2, padding=1))  # 16→31
+    assert DOWN not in failed(network)
+    network.C3[0] = nn.Sequential(nn.ConvTranspose2d(8, 8, 3, stride=2, padding=1), conv(8, 8, 1))
+    assert DOWN in failed(network)
+
+
 def test_a_strided_shortcut():
     network = good()
     network.C2 = Shortcut(network.C2)
@@ -165,6 +173,14 @@ def test_a_network_that_takes_one_size_only():
     network.register_forward_pre_hook(keep_size)
     assert failed(network) == {"3 receptive field"}
     assert measured(network, "receptive field").startswith("not to be had: RuntimeError")
+
+
+def test_a_network_that_keeps_its_maps():
+    network = good()
+    network.maps = {}
+    network.C1.register_forward_hook(lambda module, inputs, output: network.maps.update(C1=output))
+    network(torch.zeros(2, 3, 32, 32))
+    assert not failed(network)
 
 
 # --- 4 depthwise separable, 5 dilated ---
@@ -276,6 +292,13 @@ def test_a_last_convolution_to_the_classes_may_come_before_the_pooling():
 
 
 # --- 1 runs, 8 parameters ---
+
+
+def test_weights_that_are_all_zero_have_a_mean_too():
+    network = good()
+    for weight in network.parameters():
+        nn.init.zeros_(weight)
+    assert not failed(network)
 
 
 def test_too_many_parameters():

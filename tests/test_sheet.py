@@ -3,10 +3,13 @@
 import copy
 import subprocess
 import sys
+from argparse import Namespace
 
+import numpy as np
 import pytest
 import torch
 from small_networks import good
+from torch import nn
 
 from models import create_model
 from utils.data import make_augmentation
@@ -35,6 +38,26 @@ def test_a_sheet_that_fails():
     assert sheet.verdict == "FAIL: 8 of 14 checks (4 not measured)"
     lines = str(sheet).splitlines()[3:]
     assert [line[:4].strip() for line in lines if line[:4].strip()].count("FAIL") == 8
+
+
+@pytest.mark.parametrize("number", [float, np.float64, torch.tensor])
+def test_an_accuracy_may_be_numpys_or_torchs(number):
+    sheet = spec_sheet(good(), accuracy=number(0.5))
+    assert not sheet.passed and "FAIL" in str(sheet) and "50.00%" in str(sheet)
+    assert spec_sheet(good(), accuracy=number(0.85)).passed
+
+
+@pytest.mark.parametrize("accuracy", [85.0, -0.1, float("nan")])
+def test_an_accuracy_that_is_no_fraction(accuracy):
+    with pytest.raises(ValueError, match="an accuracy is a fraction, 0.85 for 85 %, not "):
+        spec_sheet(good(), accuracy=accuracy)
+
+
+def test_what_is_no_network():
+    traced = torch.jit.trace(good().eval(), torch.zeros(2, 3, 32, 32))
+    for wrong in (nn.Sequential, None, good, traced):
+        with pytest.raises(ValueError, match=r"expected a network, such as Net\(\), that is not"):
+            spec_sheet(wrong)
 
 
 @pytest.mark.parametrize("name", ["tutorial", "s7", "s7_dilated"])
@@ -97,6 +120,18 @@ def test_weights_alone_are_a_checkpoint_too(run_dir):
     torch.save(good().state_dict(), run_dir / "best.pt")
     torch.save({"model_state_dict": good().state_dict(), "epoch": 3}, run_dir / "last.pt")
     assert checkpoints(run_dir) == ("best: weights, last: weights", True)
+
+
+def test_weights_of_a_wrapped_network(run_dir):
+    torch.save(torch.compile(good()).state_dict(), run_dir / "best.pt")
+    torch.save(nn.DataParallel(good()).state_dict(), run_dir / "last.pt")
+    assert checkpoints(run_dir) == ("best: weights, last: weights", True)
+
+
+def test_more_than_weights(run_dir):
+    torch.save({"net": good().state_dict(), "args": Namespace(lr=0.1)}, run_dir / "last.pt")
+    reason = "last.pt holds more than weights: save network.state_dict() alone"
+    assert checkpoints(run_dir) == (reason, False)
 
 
 def test_one_is_missing(run_dir):

@@ -86,7 +86,7 @@ def _always(*steps: A.BasicTransform) -> A.Compose:
     """These steps alone, each acting on every image; the draws are the same each time."""
     pipeline = A.Compose(copy.deepcopy(steps), seed=0)
     for step in pipeline.transforms:
-        step.p = 1.0
+        step.p, step.deterministic = 1.0, False  # ReplayCompose sets the second
     return pipeline
 
 

@@ -76,7 +76,7 @@ def _given_names(body: list[Operation], convs: list[Operation]) -> list[str]:
 
 
 def _names_by_resolution(body: list[Operation], convs: list[Operation]) -> list[str]:
-    strides = {op for op in body if op.is_conv and max(op.stride) > 1}
+    strides = {op for op in body if op.is_conv and max(op.stride) > 1 and not op.transposed}
     poolings = {op for op in body if pools(op) and op.is_map and op.out_shape != op.in_shape}
     dilations = {op for op in body if op.is_conv and max(op.dilation) > 1 and shrinks(op)}
     changes = strides | poolings or dilations

@@ -1,12 +1,14 @@
 """How far an output sees: what a topology allows, and what the weights make of it."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from .blocks import blocks, final_map
-from .trace import CallCounter, copy_network, trace
+from .trace import CallCounter, Operation, copy_network, trace
 
 __all__ = ["effective_field", "receptive_field", "receptive_fields", "side_that_holds"]
 
@@ -29,17 +31,17 @@ def receptive_field(network: nn.Module) -> torch.Tensor:
     Weights are 1/fan-in so that nothing overflows, in float64 so that nothing vanishes; max-pooling
     becomes a mean, since it passes its gradient to one pixel only. The image grows until the field
     ends inside of it. The network itself is left as it is.
+
+    Positive weights can stop a gradient: in a network that subtracts a mean, for example. Then the
+    network's own weights and images of noise take their place.
     """
-    network = _positive(network)
-    last = final_map(trace(network, _image(32)))
-    return _mask(network, last.call) if last else torch.zeros(0, 0, dtype=torch.bool)
+    masks = _masks(network, lambda operations: {"": final_map(operations)})
+    return masks.get("", torch.zeros(0, 0, dtype=torch.bool))
 
 
 def receptive_fields(network: nn.Module) -> dict[str, torch.Tensor]:
     """The same for the last map of each block that puts out a map: {"C1": mask, "C2": mask, …}."""
-    network = _positive(network)
-    found = [block for block in blocks(trace(network, _image(32))) if block.map]
-    return {block.name: _mask(network, block.map.call) for block in found}
+    return _masks(network, lambda ops: {block.name: block.map for block in blocks(ops)})
 
 
 def effective_field(network: nn.Module, side: int) -> torch.Tensor:
@@ -52,8 +54,7 @@ def effective_field(network: nn.Module, side: int) -> torch.Tensor:
     lies in the middle if `side` is odd and side − 1 a multiple of twice the product of the strides.
     Raises ValueError for a network without any map.
     """
-    network = copy_network(network).cpu().float().eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(0)
+    network, generator = _own(network), torch.Generator().manual_seed(0)
     last = final_map(trace(network, torch.zeros(1, 3, 32, 32)))
     if not last:
         raise ValueError("this network puts out no map of which a field could be measured")
@@ -79,12 +80,35 @@ def side_that_holds(field: torch.Tensor, share: float) -> int:
     return len(square)
 
 
-def _image(side: int) -> torch.Tensor:
-    return torch.full((1, 3, side, side), PROBE_LEVEL, dtype=torch.float64)
+def _masks(
+    network: nn.Module, find: Callable[[list[Operation]], dict[str, Operation | None]]
+) -> dict[str, torch.Tensor]:
+    """The pixels seen from each map that `find` names among the network's operations."""
+    for probe, images in ((_positive(network), _level), (_own(network), _noise)):
+        try:
+            maps = find(trace(probe, images(32)[0]))
+            return {name: _mask(probe, op.call, images) for name, op in maps.items() if op}
+        except Exception as error:
+            failure = error
+    raise failure
+
+
+def _level(side: int) -> list[torch.Tensor]:
+    return [torch.full((1, 3, side, side), PROBE_LEVEL, dtype=torch.float64)]
+
+
+def _noise(side: int) -> list[torch.Tensor]:
+    # ReLU lets no image through everywhere. Pairs, for batch norm in training mode.
+    generator = torch.Generator().manual_seed(0)
+    return list(torch.randn(8, 2, 3, side, side, generator=generator))
+
+
+def _own(network: nn.Module) -> nn.Module:
+    return copy_network(network).cpu().float().eval().requires_grad_(False)
 
 
 def _positive(network: nn.Module) -> nn.Module:
-    network = copy_network(network).cpu().double().eval().requires_grad_(False)
+    network = _own(network).double()
     for name, parameter in network.named_parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
         parameter.fill_(0 if name.endswith("bias") else 1 / fan_in)
@@ -96,14 +120,18 @@ def _positive(network: nn.Module) -> nn.Module:
     return network
 
 
-def _mask(network: nn.Module, call: int) -> torch.Tensor:
-    """The pixels seen from the map that this call puts out, in an image that holds them all."""
+def _mask(
+    network: nn.Module, call: int, images: Callable[[int], list[torch.Tensor]]
+) -> torch.Tensor:
+    """The pixels seen from the map that this call puts out, in images that hold them all."""
     side = 64  # in 32 pixels a dilated kernel in the middle of a 4×4 map may see padding only
     while True:
-        image = _image(side).requires_grad_()
-        middle = _middle(network, image, call)
-        total = middle.sum() + 0 * image.sum()  # where it is detached the gradient is 0
-        seen = torch.autograd.grad(total, image)[0][0].abs().sum(0) > 0
+        seen = torch.zeros(side, side, dtype=torch.bool)
+        for image in images(side):
+            image.requires_grad_()
+            middle = _middle(network, image, call)
+            total = middle.sum() + 0 * image.sum()  # where it is detached the gradient is 0
+            seen |= torch.autograd.grad(total, image)[0][0].abs().sum(0) > 0
         if not seen.any():
             raise ValueError("no gradient reaches the image: is it detached on the way?")
         rows, columns = seen.any(1).nonzero().flatten(), seen.any(0).nonzero().flatten()
@@ -119,7 +147,7 @@ def _middle(network: nn.Module, image: torch.Tensor, call: int) -> torch.Tensor:
     try:
         with probe:
             network(image)
-    except RuntimeError:  # after the map: a linear layer behind it takes one size only
+    except Exception:  # after the map: a linear layer behind it takes one size only
         if probe.map is None:
             raise
     maps = probe.map
@@ -148,7 +176,7 @@ class _Probe(CallCounter):
             func = _same
         result = super().__torch_function__(func, types, args, kwargs)
         if self.calls == self.wanted and self.map is None:
-            self.map = result
+            self.map = next(one for one in tree_leaves(result) if isinstance(one, torch.Tensor))
         tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
         if tensors and tensors[0].ndim > 2 and tensors[0][0, 0].numel() > 1:
             return tree_map_only(torch.Tensor, _without_statistic, result)

@@ -1,9 +1,11 @@
 """The assignment's rules for a network and for a run, each a function that returns a `Rule`."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import nn
@@ -13,6 +15,8 @@ from .receptive_field import receptive_field
 from .trace import Operation
 
 __all__ = ["Rule", "first_line", "network_rules", "run_rules"]
+
+WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ def network_rules(network: nn.Module, operations: list[Operation]) -> list[Rule]
     pairs = _separable_pairs(operations)
     dilated = [op for op in convs_on_maps(operations) if _is_dilated(op)]
     dilations = _counted(f"{_x(op.kernel)} dilation {max(op.dilation)}" for op in dilated)
-    count = sum(parameter.numel() for parameter in network.parameters())  # also what never runs
+    weights = nn.Module.parameters(network)  # also those that never run
+    count = sum(weight.numel() for weight in weights)
     return [
         Rule("2", "blocks", "C1 C2 C3 C4 and O", sizes, four),
         Rule("2", "downsampling", "three 3×3 of stride 2", *_downsampling(operations)),
@@ -50,8 +55,16 @@ def network_rules(network: nn.Module, operations: list[Operation]) -> list[Rule]
 
 
 def run_rules(network: nn.Module, accuracy: float | None, run_dir: Path | str | None) -> list[Rule]:
-    """The rules for a run: its test accuracy, a fraction 0–1, and the folder of its checkpoints."""
-    reached = ("", None) if accuracy is None else (f"{accuracy:.2%}", accuracy >= 0.85)
+    """The rules for a run: its test accuracy, a fraction 0–1, and the folder of its checkpoints.
+
+    Raises ValueError for an accuracy that is no such fraction.
+    """
+    reached = "", None
+    if accuracy is not None:
+        accuracy = float(accuracy)  # from NumPy or torch, whose False is not Python's
+        if not 0 <= accuracy <= 1:
+            raise ValueError(f"an accuracy is a fraction, 0.85 for 85 %, not {accuracy:g}")
+        reached = f"{accuracy:.2%}", accuracy >= 0.85
     kept = ("", None) if run_dir is None else _checkpoints(network, Path(run_dir))
     return [
         Rule("8", "test accuracy", "at least 85%", *reached),
@@ -62,7 +75,7 @@ def run_rules(network: nn.Module, accuracy: float | None, run_dir: Path | str | 
 def _downsampling(operations: list[Operation]) -> tuple[str, bool]:
     """Three strided 3×3 convolutions, or dilated kernels in their place for 200 points."""
     convs = convs_on_maps(operations)
-    strided = [op for op in convs if max(op.stride) > 1]
+    strided = [op for op in convs if max(op.stride) > 1 and not op.transposed]
     shrinking = [op for op in convs if _is_dilated(op) and shrinks(op)]
     # Dilated kernels stand in the place of all three strides only where they make maps smaller.
     if len(shrinking) >= 3 and not strided and not any(map(pools, operations)):
@@ -129,6 +142,8 @@ def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
             inside = [state, *(value for value in state.values() if isinstance(value, dict))]
         except FileNotFoundError:
             return f"no {name}.pt", False
+        except UnpicklingError:
+            return f"{name}.pt holds more than weights: save network.state_dict() alone", False
         except Exception as error:  # a damaged file fails in many ways
             return f"{name}.pt can't be read: {first_line(error)}", False
         if wanted not in map(_shapes, inside):
@@ -140,7 +155,9 @@ def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
 
 
 def _shapes(weights: dict) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    # torch.compile and DataParallel put words of their own in front.
+    return {WRAPPED.sub("", name): value.shape for name, value in tensors.items()}
 
 
 def _is_dilated(conv: Operation) -> bool:
@@ -150,7 +167,7 @@ def _is_dilated(conv: Operation) -> bool:
 def _is_close(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> bool:
     """Whether they differ by rounding only, which 1 % of the map's spread leaves room for."""
     same_size = values.numel() == mean.numel()
-    return same_size and bool(((values.reshape(mean.shape) - mean).abs() < 0.01 * spread).all())
+    return same_size and bool(((values.reshape(mean.shape) - mean).abs() <= 0.01 * spread).all())
 
 
 def _name(op: Operation) -> str:

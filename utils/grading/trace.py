@@ -67,6 +67,7 @@ class Operation:
     kernel = property(lambda self: tuple(self.args[1][2:]))
     stride = property(lambda self: tuple(self.args[3]))
     dilation = property(lambda self: tuple(self.args[5]))
+    transposed = property(lambda self: self.args[6])
     groups = property(lambda self: self.args[8])
 
     @property
@@ -143,8 +144,8 @@ class _Recorder(TorchDispatchMode):
 
 
 def copy_network(network: nn.Module) -> nn.Module:
-    """A deep copy. torch's older weight norms hold a computed weight, which it refuses to copy."""
-    values = [value for module in network.modules() for value in vars(module).values()]
+    """A deep copy, also of tensors that torch refuses to copy: computed weights, kept maps."""
+    values = [value for module in network.modules() for value in tree_leaves(vars(module))]
     tensors = [value for value in values if isinstance(value, torch.Tensor) and not value.is_leaf]
     return copy.deepcopy(network, {id(value): value.detach().clone() for value in tensors})
 

@@ -65,7 +65,7 @@ def load_checkpoint(path: Path) -> dict:
     except Exception as error:  # a damaged zip fails in many ways, all the same to the reader
         raise ValueError(
             f"{path} is truncated or not a checkpoint of this repository; "
-            "delete it, and the run starts again"
+            "choose another one, or delete a truncated one to start its run again"
         ) from error
     try:
         Run(**state["run"])
