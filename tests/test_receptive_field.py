@@ -52,6 +52,12 @@ def test_what_stops_the_gradient_of_positive_weights(first):
     assert max(receptive_fields(network)["C1"].shape) > 0
 
 
+def test_a_last_map_without_its_mean():
+    network = nn.Sequential(conv(3, 8), Block(nn.Conv2d(8, 8, 3, padding=1)))
+    network[1].extra = lambda x: x - x.mean(1, keepdim=True)
+    assert field(network) == 5
+
+
 def test_a_last_map_that_comes_with_others():
     maxout = nn.Sequential(conv(3, 8), Block(conv(8, 8)))
     maxout[1].extra = lambda x: x.unflatten(1, (4, 2)).max(2)[0]
