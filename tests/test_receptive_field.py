@@ -85,9 +85,18 @@ class Dense(nn.Sequential):
         return torch.cat([x, super().forward(x)], 1)
 
 
-@pytest.mark.parametrize("join", [Residual, Dense])
+class Mixed(nn.Sequential):
+    def __init__(self, *layers):
+        super().__init__(*layers)
+        self.share = nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x):
+        return self.share * x + (1 - self.share) * self[0](x)
+
+
+@pytest.mark.parametrize("join", [Residual, Dense, Mixed])
 def test_a_branch_counts_once(join):
-    channels = 3 if join is Residual else 6
+    channels = 6 if join is Dense else 3
     network = nn.Sequential(conv(3, 3), join(conv(3, 3)), join(conv(channels, channels, 5)))
     assert field(network) == 1 + 2 + 2 + 4
 

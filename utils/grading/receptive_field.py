@@ -110,7 +110,9 @@ def _own(network: nn.Module) -> nn.Module:
 def _positive(network: nn.Module) -> nn.Module:
     network = _own(network).double()
     for name, parameter in network.named_parameters():
-        fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+        # A single number a may mix two ways, a·x + (1 − a)·y: at 1/2 both are seen.
+        single = 2 if parameter.numel() == 1 else 1
+        fan_in = parameter[0].numel() if parameter.ndim > 1 else single
         parameter.fill_(0 if name.endswith("bias") else 1 / fan_in)
     for name, buffer in network.named_buffers():
         if name.endswith(("running_mean", "running_var")):
