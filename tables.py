@@ -106,7 +106,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def fill(page: str, tables: dict[str, Callable[[], str]]) -> tuple[str, list[str]]:
     """The page with its tables made anew, and the names of those that were out of date.
 
-    Raises KeyError for a name without a table, ValueError for a marker without its partner.
+    Raises ValueError for a name without a table and for a marker without its partner.
     """
     # The text between two markers holds no third one.
     places = re.compile(r"(<!-- table (\w+) -->)((?:(?!<!-- ).)*)(<!-- end \2 -->)", re.DOTALL)
@@ -114,6 +114,8 @@ def fill(page: str, tables: dict[str, Callable[[], str]]) -> tuple[str, list[str
 
     def make_anew(place: re.Match) -> str:
         start, name, old, end = place.groups()
+        if name not in tables:
+            raise ValueError(f"there is no table {name!r}; choose one of: {', '.join(tables)}")
         table = f"\n\n{tables[name]()}\n\n"
         if old != table:
             stale.append(name)

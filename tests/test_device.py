@@ -22,7 +22,7 @@ def test_devices():
     assert memory_format(torch.device("mps")) is torch.contiguous_format
 
 
-@pytest.mark.parametrize("name", ["tpu", "cpu:x", "cuda:99", ""])
+@pytest.mark.parametrize("name", ["tpu", "cpu:x", "cuda:99", "", "meta"])
 def test_devices_that_are_not_there(name):
     with pytest.raises(ValueError, match=f"no device '{name}' here; choose one of: auto, .*cpu"):
         get_device(name)
@@ -146,7 +146,7 @@ def test_on_every_device(images, tmp_path, kind, on_device):
 
     def go_on():
         torch.manual_seed(0)
-        run, network = Run(recipe, 0, "noise", "pytest"), create_model("s7")
+        run, network = Run(recipe, 0, "noise", "pytest"), create_model("s7", num_classes=3)
         return train(network, images, images, run, tmp_path, device=device)
 
     with stopped_after(4, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):

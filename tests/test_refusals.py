@@ -43,6 +43,15 @@ def test_a_temperature_needs_a_teacher(images, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("outputs", [2, 10])
+def test_a_network_for_other_classes(images, tmp_path, outputs):
+    network = nn.Sequential(*tiny()[:-1], nn.Linear(6, outputs))
+    words = f"the network has {outputs} outputs, the images have 3 classes"
+    with pytest.raises(ValueError, match=words):
+        train_tiny(images, tmp_path / "new", network)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_run_on_other_images_than_it_says(images, tmp_path):
     run = Run(RECIPE, 0, "CIFAR-10", "pytest")
     with pytest.raises(ValueError, match="one on CIFAR-10, but the images are noise"):

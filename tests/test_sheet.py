@@ -53,6 +53,14 @@ def test_an_accuracy_that_is_no_fraction(accuracy):
         spec_sheet(good(), accuracy=accuracy)
 
 
+def test_lazy_layers_run_first():
+    network = nn.Sequential(nn.LazyConv2d(10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ValueError, match="lazy layers have no weights yet; run it on images once"):
+        spec_sheet(network)
+    network(torch.zeros(1, 3, 32, 32))
+    assert "logits" in str(spec_sheet(network))
+
+
 def test_what_is_no_network():
     traced = torch.jit.trace(good().eval(), torch.zeros(2, 3, 32, 32))
     for wrong in (nn.Sequential, None, good, traced):

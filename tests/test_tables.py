@@ -196,7 +196,7 @@ def test_check_writes_nothing_and_fails_until_the_page_is_up_to_date(page, capsy
 def test_a_wrong_marker_leaves_its_page_as_it_is(page):
     wrong = PAGE + "<!-- table z --><!-- end z -->"
     page.write_text(wrong, encoding="utf-8")
-    with pytest.raises(KeyError, match="z"):
+    with pytest.raises(ValueError, match="there is no table 'z'; choose one of: a, b"):
         tables.main([])
     assert page.read_text(encoding="utf-8") == wrong
 

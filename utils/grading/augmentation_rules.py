@@ -54,7 +54,7 @@ def measure_augmentation(augmentation: A.BaseCompose | None) -> list[Rule]:
                 words, passed = first_line(error), False
             words += f", p = {p:g}"
         else:
-            words, passed = f"{len(chosen)} of them" if chosen else "none", False
+            words, passed = f"{len(chosen)} of them, not one" if chosen else "none", False
         rules.append(Rule("7", name, required, words, passed))
     return rules
 

@@ -79,12 +79,15 @@ def spec_sheet(
     albumentations Compose, `accuracy` the test accuracy as a fraction 0–1, `run_dir` the folder
     with best.pt and last.pt. A rule whose subject is not given is shown as not measured. The
     network is left as it is. Raises ValueError for what is no network (a class, a scripted one),
-    for an augmentation that is no Compose and for an accuracy that is no fraction.
+    for lazy layers that never ran, for an augmentation that is no Compose and for an accuracy that
+    is no fraction.
     """
     if not isinstance(network, nn.Module) or isinstance(network, torch.jit.ScriptModule):
         raise ValueError(
             f"expected a network, such as Net(), that is not scripted or traced, not {network!r}"
         )
+    if any(map(torch.nn.parameter.is_lazy, network.parameters())):
+        raise ValueError("the network's lazy layers have no weights yet; run it on images once")
     network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
     runs, operations = _run(network)
     rules = [runs, *network_rules(network, operations), *measure_augmentation(augmentation)]

@@ -19,7 +19,7 @@ def get_device(name: str = "auto") -> torch.device:
     there.append("cpu")
     name = there[0] if name == "auto" else name
     try:
-        torch.empty(0, device=name)
+        torch.ones(1, device=name).item()  # of "meta" nothing can be read
         return torch.device(name)
     except (RuntimeError, AssertionError) as error:  # such as cuda:9
         raise ValueError(

@@ -41,11 +41,12 @@ def train(
     again with a fresh network and a fresh `Run`: it goes on behind the last whole epoch. On a GPU
     a step may be recorded once, see `StepGraph`: what `forward` decides in Python is then fixed.
 
-    Raises ValueError if last.pt belongs to another network, recipe, seed or data set, or if the
-    recipe wants a teacher and there is none; FloatingPointError if the loss stops being a number;
+    Raises ValueError if last.pt belongs to another network, recipe, seed or data set, if the
+    recipe wants a teacher and there is none, or if the network has not as many outputs as the
+    images have classes; FloatingPointError if the loss stops being a number;
     OSError if `run_dir` can't be written.
     """
-    _check(run, train_set, teachers)
+    _check(network, train_set, run, teachers)
     run_dir = make_folder(run_dir)
     loaders = _make_loaders(train_set, test_set, run, device)
     loaders["train"], criterion = _teach(loaders["train"], teachers, run.recipe, device)
@@ -64,7 +65,9 @@ def train(
     return run.history
 
 
-def _check(run: Run, train_set: ImageSet, teachers: Sequence[nn.Module]) -> None:
+def _check(
+    network: nn.Module, train_set: ImageSet, run: Run, teachers: Sequence[nn.Module]
+) -> None:
     if run.dataset != train_set.name:
         raise ValueError(
             f"the run is described as one on {run.dataset}, but the images are {train_set.name}"
@@ -74,6 +77,11 @@ def _check(run: Run, train_set: ImageSet, teachers: Sequence[nn.Module]) -> None
             "a recipe with a temperature needs a teacher (python train.py --recipe teacher trains "
             "one), and no other recipe takes one"
         )
+    image = torch.zeros(1, 3, 32, 32, device=next(network.parameters()).device)
+    with torch.no_grad():
+        outputs, classes = network.eval()(image).shape[1], len(train_set.classes)
+    if outputs != classes:  # fewer would stop a GPU in the middle of a step
+        raise ValueError(f"the network has {outputs} outputs, the images have {classes} classes")
 
 
 def _make_loaders(
