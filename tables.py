@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tables of the pages from records, cards and networks, and say with --check if they are.
+"""Write the tables of the pages from records, cards and networks; --check only compares them.
 
 A table stands between the lines ``<!-- table NAME -->`` and ``<!-- end NAME -->``.
 """

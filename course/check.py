@@ -20,7 +20,14 @@ for module in [name for name in sys.modules if name.split(".")[0] in ("utils", "
 sys.path[:] = [str(ROOT), *(folder for folder in sys.path if folder != str(ROOT))]
 
 from utils.data import DeviceLoader, load_cifar10  # noqa: E402
-from utils.grading import Rule, SpecSheet, first_line, receptive_field, spec_sheet  # noqa: E402
+from utils.grading import (  # noqa: E402
+    Rule,
+    SpecSheet,
+    first_line,
+    receptive_field,
+    spec_sheet,
+    trace,
+)
 from utils.training import get_device, predict  # noqa: E402
 
 __all__ = ["award", "award_extra", "award_formula"]
@@ -37,7 +44,8 @@ HINTS = {  # a rule's name: what to do about it, or where that is explained
     "global average pooling": "It is the mean over H and W: https://arxiv.org/abs/1312.4400, 3.2",
     "parameters": "Dense 3×3 convolutions of many channels cost most. See step 3.",
     "horizontal flip": "https://albumentations.ai/docs lists the transforms.",
-    "shift-scale-rotate": "Each limit goes both ways, as (-15, 15): https://albumentations.ai/docs",
+    "shift-scale-rotate": "Shift and rotation go both ways, as (-15, 15). A.Affine's scale is a "
+    "factor, as (0.9, 1.1), and translate_percent a part of the side.",
     "coarse dropout": "Use today's names, num_holes_range too, and a colour of 0-255. See step 7.",
     "test accuracy": "Train for more epochs, or give the first blocks more channels. See step 8.",
     "checkpoints": "Train the network of step 6 as it is now. See step 8.",
@@ -56,14 +64,16 @@ def award(
     run_dir: Path | None = None,
     whole: bool = False,
     side: int = 0,
+    layers: list[tuple[int, int, int]] | None = None,
 ) -> int:
     """Say what the sheet measured for the rules named in `points`; return the points earned.
 
     A `whole` network earns nothing before it puts out logits, a part whose last map has another
-    `side` earns nothing either. With a `run_dir` the accuracy is that of its last.pt.
+    `side`, or that runs other convolutions than `layers` (kernel, stride, dilation), earns nothing
+    either. With a `run_dir` the accuracy is that of its last.pt.
     """
     network = nn.Identity() if network is None else network
-    if side and not _has_side(network, side):
+    if side and not (_has_side(network, side) and _has_layers(network, layers)):
         return 0
     try:
         sheet = _sheet(network, augmentation, run_dir)
@@ -137,12 +147,29 @@ def _has_side(part: nn.Module, side: int) -> bool:
             found = tuple(part.eval()(torch.zeros(1, 3, 32, 32)).shape[2:])
     except Exception as error:  # whatever a student's layers raise
         print(f"0 points: the layers do not run: {first_line(error)}")
-    else:
-        if found == (side, side):
-            return True
+        print(f"{'':13}Does the function return its layer?")
+        return False
+    if found != (side, side):
         print(f"0 points: the map should be {side}×{side}, and it is {'×'.join(map(str, found))}.")
-    print(f"{'':13}Look at padding, stride and dilation. Is a pooling left?")
-    return False
+        print(f"{'':13}Look at padding, stride and dilation. Is a pooling left?")
+    return found == (side, side)
+
+
+def _has_layers(part: nn.Module, wanted: list[tuple[int, int, int]] | None) -> bool:
+    """Whether these convolutions run and no others, each (kernel, stride, dilation) as in step 1.
+
+    A side that differs from the other one stands as a pair.
+    """
+    found = [
+        tuple(a if a == b else (a, b) for a, b in (op.kernel, op.stride, op.dilation))
+        for op in trace(part.eval(), torch.zeros(1, 3, 32, 32))
+        if op.is_conv
+    ]
+    if wanted is not None and found != wanted:
+        print("0 points: the convolutions, each (kernel, stride, dilation) as in step 1, should be")
+        print(f"{'':13}{', '.join(map(str, wanted))} and they are")
+        print(f"{'':13}{', '.join(map(str, found)) or 'none'}.")
+    return wanted is None or found == wanted
 
 
 def _sum(rules: list[Rule], points: dict[str, int]) -> int:

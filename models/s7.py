@@ -19,8 +19,9 @@ class S7(nn.Sequential):
 
     Flags: ``dilation=False`` sets every dilation to 1. ``depthwise=False`` makes every separable
     convolution a dense 3×3 one. `pairs` says how many residual pairs follow the first convolution
-    of C1 to C4, `widths` how many channels these blocks have. `width` scales all four numbers of
-    channels, rounded to multiples of 4. Raises ValueError for numbers that can't be built.
+    of C1 to C4, `widths` how many channels these blocks have; the studies try others. `width`
+    scales all four numbers of channels, rounded to multiples of 4. Raises ValueError for numbers
+    that can't be built.
     """
 
     def __init__(

@@ -80,6 +80,9 @@ def test_missing_repeated_and_switched_off_steps():
     assert words(CUTOUT, flip()) == "none" == words(CUTOUT, cutout(p=0))
     assert failed(flip(), flip(), affine(), cutout()) == {FLIP}
     assert words(CUTOUT, cutout(), cutout()) == "2 of them, not one"
+    assert words(CUTOUT, cutout(num_holes_range=(1, 2))).startswith("2 holes or one 16×16 of")
+    no_width = A.CoarseDropout((1, 1), hole_height_range=(16, 16), fill=MEAN_PIXEL)
+    assert words(CUTOUT, no_width) == "one 16×0, which are no pixels, p = 0.5"
 
 
 @pytest.mark.parametrize(
@@ -141,12 +144,23 @@ def test_probabilities_of_steps_in_containers(container, p):
 )
 def test_what_is_no_compose_of_albumentations(wrong):
     with pytest.raises(
-        ValueError, match=r"got .*give the A\.Compose.*its \.transform.*torchvision"
+        ValueError, match=r"such as A\.Compose.*, got .*class that holds a Compose.*torchvision"
     ):
         measure_augmentation(wrong)
 
 
 # --- shift, scale, rotate ---
+
+
+@pytest.mark.parametrize(
+    "slip", [{"scale": (-0.1, 0.1)}, {"translate_percent": (-10, 10)}], ids=["factor", "sides"]
+)
+def test_limits_that_leave_nothing_of_the_image(slip):
+    right = {"translate_percent": (-0.1, 0.1), "scale": (0.9, 1.1), "rotate": (-15, 15)}
+    assert AFFINE not in failed(A.Affine(**right))
+    assert AFFINE in failed(A.Affine(**right | slip))
+    assert words(AFFINE, A.Affine(**right | slip)).startswith(("±3 pixels, -110 to -90%", "±31"))
+    assert "(images are lost)" in words(AFFINE, A.Affine(**right | slip))
 
 
 def test_large_limits_and_a_black_border():

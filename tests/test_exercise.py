@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -284,6 +285,42 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, monkeypatch, capsys):
         award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
         assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
     assert "exploded" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "part, options, points, words",
+    [
+        (lambda: conv(8, dilation=2), {"side": 32, "layers": [(3, 1, 2)]}, 50, ""),
+        (lambda: conv(8, dilation=3), {"side": 32, "layers": [(3, 1, 2)]}, 0, "are\n.*(3, 1, 3)"),
+        (
+            lambda: nn.Conv2d(3, 8, 3, padding=(1, 2), dilation=(1, 2)),
+            {"side": 32, "layers": [(3, 1, 2)]},
+            0,
+            r"\(3, 1, \(1, 2\)\)",
+        ),
+        (
+            lambda: nn.Sequential(conv(3), conv(8, dilation=2)),
+            {"side": 32, "layers": [(3, 1, 2)]},
+            0,
+            r"should be\n +\(3, 1, 2\) and they are\n +\(3, 1, 1\), \(3, 1, 2\)",
+        ),
+        (lambda: None, {"side": 32}, 0, "do not run: .*\n +Does the function return its layer"),
+        (lambda: nn.MaxPool2d(2), {"side": 32}, 0, "should be 32×32, and it is 16×16.*\n.*pooling"),
+    ],
+)
+def test_a_part_runs_the_convolutions_that_its_step_asks_for(
+    monkeypatch, capsys, part, options, points, words
+):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    network = nn.Module() if part() is None else part()
+    with mock.patch.dict(sys.modules):
+        award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
+        assert award({"dilated convolution": 50}, network, **options) == points
+    assert re.search(words, capsys.readouterr().out)
+
+
+def conv(channels: int, dilation: int = 1) -> nn.Module:
+    return nn.Conv2d(3, channels, 3, padding=dilation, dilation=dilation)
 
 
 class Bomb:

@@ -53,6 +53,14 @@ def test_an_accuracy_that_is_no_fraction(accuracy):
         spec_sheet(good(), accuracy=accuracy)
 
 
+def test_probabilities_are_no_logits():
+    network = good()
+    for last, passed in ((nn.LogSoftmax(1), True), (nn.Softmax(1), False)):
+        network.O[2] = nn.Sequential(nn.Linear(8, 10), last)
+        assert spec_sheet(network)[0].passed == passed
+    assert spec_sheet(network)[0].measured.startswith("probabilities: leave out the softmax")
+
+
 def test_lazy_layers_run_first():
     network = nn.Sequential(nn.LazyConv2d(10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ValueError, match="lazy layers have no weights yet; run it on images once"):

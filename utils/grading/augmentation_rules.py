@@ -13,7 +13,7 @@ __all__ = ["measure_augmentation"]
 SIDE = 32  # pixels: CIFAR-10's. Shifts are fractions of the side, cut off to whole pixels
 # Levels of 255 that a fill may be away from the mean: 255 · mean cut off instead of rounded is one.
 FILL_TOLERANCE = 2
-# Enough for the largest draw to come within half a degree of 45 (it misses once in 250 times).
+# Enough for the largest draw to come within half a degree of 45, but for one seed in 250.
 AFFINE_DRAWS = 500
 CUTOUT_DRAWS = 50
 # Steps that write the same picture on another scale; a fill that comes after them is meant on it.
@@ -32,8 +32,8 @@ def measure_augmentation(augmentation: A.BaseCompose | None) -> list[Rule]:
     if augmentation is not None and not isinstance(augmentation, A.BaseCompose):
         kind = f"{type(augmentation).__module__}.{type(augmentation).__name__}"
         raise ValueError(
-            f"expected an albumentations Compose, got {kind}; give the A.Compose([...]) itself, of "
-            "a wrapper its .transform. Write steps of torchvision with albumentations first"
+            f"expected an albumentations Compose, such as A.Compose([...]), got {kind}; of a class "
+            "that holds a Compose give that one. torchvision's steps can't be measured"
         )
     steps = [] if augmentation is None else list(_steps(augmentation, _chance(augmentation)))
     rules = []
@@ -109,9 +109,12 @@ def _measure_affine(affine: A.BasicTransform, steps: list) -> tuple[str, bool]:
     words = [_span(axis) for axis in shifts]
     words = words[0] if words[0] == words[1] else f"x {words[0]}, y {words[1]}"
     both_ways = any(low < 0 < high for low, high in map(_limits, shifts))
-    passed = both_ways and all(low < high for low, high in map(_limits, (scales, turns)))
+    # As of A.Affine with scale=(-0.1, 0.1), a factor, or translate_percent=(-10, 10), in sides.
+    seen = scales.min() > -100 and max(np.abs(axis).max() for axis in shifts) < SIDE
+    passed = both_ways and seen and all(low < high for low, high in map(_limits, (scales, turns)))
     note = "" if both_ways else " (not in both directions)"
-    return f"{words} pixels{note}, {_span(scales)}%, {_span(turns)}°", passed
+    lost = "" if seen else " (images are lost)"
+    return f"{words} pixels{note}, {_span(scales)}%, {_span(turns)}°{lost}", bool(passed)
 
 
 def _limits(values: np.ndarray) -> tuple[int, int]:
@@ -144,7 +147,9 @@ def _measure_cutout(cutout: A.BasicTransform, steps: list) -> tuple[str, bool]:
             fills |= {tuple(map(int, colour)) for colour in colours}
         only = len(holes) == 1
         sizes.add(f"one {bottom - top}×{right - left}" if only else f"{len(holes)} holes")
-    size = min(sizes) if len(sizes) == 1 else f"{len(sizes)} sizes"
+    size = " or ".join(sorted(sizes)) if len(sizes) < 3 else f"{len(sizes)} sizes"
+    if not fills:
+        return f"{size}, which are no pixels", False
     fill = f"{min(fills)}" if len(fills) == 1 else f"{len(fills)} colours"
     is_mean = np.abs(np.array(list(fills)) - MEAN_PIXEL).max() <= FILL_TOLERANCE
     return f"{size} of {fill}", sizes == {f"one {CUTOUT_SIDE}×{CUTOUT_SIDE}"} and bool(is_mean)

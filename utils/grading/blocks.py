@@ -10,7 +10,7 @@ from .trace import STATISTICS, Operation
 __all__ = ["Block", "blocks", "convs_on_maps", "final_map", "pools", "shrinks", "unpadded_shape"]
 
 GIVEN_NAME = re.compile(r"\bC\d+\b")  # "C3" in "net.C3.0.conv.weight"
-# ATen's names. The first may give smaller maps, and yet skip no pixel as pooling does.
+# ATen's names. Those of TAKE_ALL may give smaller maps, but skip no pixel as pooling does.
 TAKE_ALL = {"constant_pad_nd", "permute", "transpose", "split", "split_with_sizes", "glu"}
 # Circular padding writes into a new_empty.
 PADS = {"constant_pad_nd", "replication_pad2d", "reflection_pad2d", "new_empty"}
@@ -76,6 +76,11 @@ def _given_names(body: list[Operation], convs: list[Operation]) -> list[str]:
 
 
 def _names_by_resolution(body: list[Operation], convs: list[Operation]) -> list[str]:
+    """A block lies between two changes of resolution: it opens with one, or else it ends with one.
+
+    It opens with one where the first convolution keeps the resolution (conv, down, conv, down), and
+    ends with one where the first convolution changes it itself (down, conv, down).
+    """
     strides = {op for op in body if op.is_conv and max(op.stride) > 1 and not op.transposed}
     poolings = {op for op in body if pools(op) and op.is_map and op.out_shape != op.in_shape}
     dilations = {op for op in body if op.is_conv and max(op.dilation) > 1 and shrinks(op)}

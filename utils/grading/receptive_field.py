@@ -132,7 +132,8 @@ def _mask(
         for image in images(side):
             image.requires_grad_()
             middle = _middle(network, image, call)
-            # Not a plain sum, which is 0 where a mean was taken off. Detached: the gradient is 0.
+            # Not a plain sum, which is 0 where a mean was taken off. With `0 * image.sum()` a map
+            # that is detached has a gradient, of 0.
             total = (middle * torch.linspace(1, 2, len(middle))).sum() + 0 * image.sum()
             seen |= torch.autograd.grad(total, image)[0][0].abs().sum(0) > 0
         if not seen.any():
@@ -187,7 +188,10 @@ class _Probe(CallCounter):
 
 
 def _without_statistic(result: torch.Tensor) -> torch.Tensor:
-    """Detached where it is one number for each channel, which may stand last: that is no map."""
+    """Detached where it is one number for each channel, (N, C, 1, 1) or (N, 1, 1, C).
+
+    A global mean on its way to a gate is: that is no map.
+    """
     last = result.ndim == 4 and result.shape[1:3] == (1, 1)
     return result.detach() if last or result.shape[:2].numel() == result.numel() else result
 

@@ -85,7 +85,7 @@ def _downsampling(operations: list[Operation]) -> tuple[str, bool]:
     words = _counted(
         f"{_x(op.kernel)}{'' if op.stride == (2, 2) else f'/{op.stride[0]}'} "
         f"{unpadded_shape(op)[2]}→{op.out_shape[2]}"
-        for op in strided
+        for op in strided or shrinking
     )
     return words, [(op.kernel, op.stride) for op in strided] == 3 * [((3, 3), (2, 2))]
 

@@ -131,7 +131,7 @@ def evaluate(network: nn.Module, loader: Iterable) -> torch.Tensor:
     """Sums over all images of (loss, correct, 1), shape (3,).
 
     So a smaller last batch weighs what it should. In eval mode and in float32 (TF32 on a GPU that
-    has it), so that machines with other half-width types agree.
+    has it), so that machines with other half-width types nearly agree.
     """
     network.eval()
     totals = 0

@@ -41,7 +41,7 @@ class Recipe:
                 raise ValueError(f"a recipe's {name} is from {low} to {high}, not {value!r}")
         if self.optimizer not in ("muon", "sgd"):
             raise ValueError(f"a recipe's optimizer is muon or sgd, not {self.optimizer!r}")
-        # `split` takes no more, and a record names what the run did use.
+        # `split` would take fewer without a word, and the record would be wrong.
         if self.val_images > self.images // 10:
             raise ValueError(
                 f"a recipe's val_images is at most a tenth of its {self.images} images, "

@@ -52,7 +52,7 @@ def train(
     loaders["train"], criterion = _teach(loaders["train"], teachers, run.recipe, device)
     steps = run.recipe.epochs * len(loaders["train"])
     learner = Learner(network, run.recipe, device, steps)
-    _resume(run_dir / "last.pt", learner, run)
+    _resume(run_dir / "last.pt", learner, run, loaders["test"])
     call = {"command": run.command, "machine": machine(device)}
     if not run.finished and call not in run.calls:
         run.calls.append(call)
@@ -146,7 +146,7 @@ def _save(run_dir: Path, learner: Learner, run: Run) -> None:
         save_checkpoint(run_dir / file, learner.state_dict() | {"run": run.to_dict()})
 
 
-def _resume(path: Path, learner: Learner, run: Run) -> None:
+def _resume(path: Path, learner: Learner, run: Run, test_loader: DeviceLoader) -> None:
     """Go on behind the last whole epoch, where there is a checkpoint."""
     if not path.exists():
         return
@@ -163,6 +163,14 @@ def _resume(path: Path, learner: Learner, run: Run) -> None:
         raise ValueError(
             f"{path} holds another network than the one to be trained; choose another folder"
         ) from error
+    # Layers of another kind can have weights of the same names and shapes.
+    past = saved.history[-1]["test_loss"]
+    loss = _figures("test", evaluate(learner.network, test_loader))["test_loss"]
+    if abs(loss - past) > 0.01 * past:  # another machine may round otherwise
+        raise ValueError(
+            f"{path} holds another network with weights of the same names: its test loss was "
+            f"{past:.3f}, with the layers of this one it is {loss:.3f}; choose another folder"
+        )
     run.history[:], run.calls[:] = saved.history, saved.calls
     if run.finished:  # today's call had no part in it
         run.command = saved.command
