@@ -146,8 +146,8 @@ def test_unpadded_dilated_kernels_in_place_of_strides():
     assert measured(network, "downsampling") == "dilation alone: 32→26→16→10 (+200 points)"
     network.C1.extra = lambda x: F.max_pool2d(x, 3, 1, 1)
     assert failed(network) == {DOWN, POOLING}
-    network.C2[0] = conv(8, 8)
-    assert measured(network, "downsampling") == "3×3 32→22, 3×3 22→16"  # two are not enough
+    network.C2[0] = conv(8, 8)  # two are not enough
+    assert measured(network, "downsampling") == "3×3 dilated 32→22, 3×3 dilated 22→16"
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -82,8 +82,9 @@ def _downsampling(operations: list[Operation]) -> tuple[str, bool]:
         sides = [unpadded_shape(op)[2] for op in shrinking] + [shrinking[-1].out_shape[2]]
         way = "→".join(map(str, dict.fromkeys(sides)))
         return f"dilation alone: {way} (+200 points)", True
+    kinds = {(2, 2): "", (1, 1): " dilated"}  # another stride stands behind the kernel, as 3×3/3
     words = _counted(
-        f"{_x(op.kernel)}{'' if op.stride == (2, 2) else f'/{op.stride[0]}'} "
+        f"{_x(op.kernel)}{kinds.get(op.stride, f'/{op.stride[0]}')} "
         f"{unpadded_shape(op)[2]}→{op.out_shape[2]}"
         for op in strided or shrinking
     )
