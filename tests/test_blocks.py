@@ -121,6 +121,13 @@ def by_weights(block, x):
     return x
 
 
+def test_a_block_that_never_runs_is_not_made_up():
+    network = good()
+    network.C4 = nn.Sequential(separable(stride=2), conv(8, 8, stride=2))
+    network.forward = lambda x: network.O(network.C4(network.C2(network.C1(x))))
+    assert names(network) == ["C1", "C2", "C4", "O"]
+
+
 @pytest.mark.parametrize("call", [Calls.__call__, nn.Sequential.forward, by_weights])
 def test_a_block_whose_hooks_never_fire_is_seen(call):
     network = Loops(good(), call)

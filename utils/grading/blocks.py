@@ -65,10 +65,10 @@ def final_map(operations: Iterable[Operation]) -> Operation | None:
 
 
 def _given_names(body: list[Operation], convs: list[Operation]) -> list[str]:
-    """The name C1, C2, … of each operation's module; nothing unless C1 to C4 all convolve."""
+    """The name C1, C2, … of each operation's module; nothing unless C1 and C4 convolve."""
     matches = [GIVEN_NAME.search(" ".join((op.module, *op.parameters))) for op in body]
     names = {op: match[0] for op, match in zip(body, matches, strict=True) if match}
-    if not {"C1", "C2", "C3", "C4"} <= {names.get(op) for op in convs}:
+    if not {"C1", "C4"} <= {names.get(op) for op in convs}:
         return []
     current = next(iter(names.values()))
     # What stands outside of all of them, as a transition layer does, belongs to the one before it.
