@@ -86,7 +86,7 @@ def spec_sheet(
         raise ValueError(
             f"expected a network, such as Net(), that is not scripted or traced, not {network!r}"
         )
-    if any(map(torch.nn.parameter.is_lazy, network.parameters())):
+    if any(map(nn.parameter.is_lazy, nn.Module.parameters(network))):
         raise ValueError("the network's lazy layers have no weights yet; run it on images once")
     network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
     runs, operations = _run(network)
