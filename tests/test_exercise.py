@@ -85,6 +85,10 @@ WRONG = {
         },
         {"head-check": 50, "net-check": 50, "extra-check": 200},
     ),
+    "a mean of one size only": (
+        {"nn.AdaptiveAvgPool2d(1)": "nn.AvgPool2d(7)"},
+        {"head-check": 25, "net-check": 400, "run-check": 150, "extra-check": 200},
+    ),
     "dilation never called": (
         {
             "dilated(48)": "conv(48, 48, padding=1)",
