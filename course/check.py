@@ -6,7 +6,7 @@ a notebook put in their place counts.
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +64,7 @@ def award(
     run_dir: Path | None = None,
     whole: bool = False,
     side: int = 0,
-    layers: list[tuple[int, int, int]] | None = None,
+    layers: Sequence[tuple[int, int, int]] = (),
 ) -> int:
     """Say what the sheet measured for the rules named in `points`; return the points earned.
 
@@ -73,7 +73,7 @@ def award(
     either. With a `run_dir` the accuracy is that of its last.pt.
     """
     network = nn.Identity() if network is None else network
-    if side and not (_has_side(network, side) and _has_layers(network, layers)):
+    if side and not _has_side(network, side) or layers and not _has_layers(network, layers):
         return 0
     try:
         sheet = _sheet(network, augmentation, run_dir)
@@ -155,7 +155,7 @@ def _has_side(part: nn.Module, side: int) -> bool:
     return found == (side, side)
 
 
-def _has_layers(part: nn.Module, wanted: list[tuple[int, int, int]] | None) -> bool:
+def _has_layers(part: nn.Module, wanted: Sequence[tuple[int, int, int]]) -> bool:
     """Whether these convolutions run and no others, each (kernel, stride, dilation) as in step 1.
 
     A side that differs from the other one stands as a pair.
@@ -165,11 +165,11 @@ def _has_layers(part: nn.Module, wanted: list[tuple[int, int, int]] | None) -> b
         for op in trace(part.eval(), torch.zeros(1, 3, 32, 32))
         if op.is_conv
     ]
-    if wanted is not None and found != wanted:
+    if found != wanted:
         print("0 points: the convolutions, each (kernel, stride, dilation) as in step 1, should be")
         print(f"{'':13}{', '.join(map(str, wanted))} and they are")
         print(f"{'':13}{', '.join(map(str, found)) or 'none'}.")
-    return wanted is None or found == wanted
+    return found == wanted
 
 
 def _sum(rules: list[Rule], points: dict[str, int]) -> int:
