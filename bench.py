@@ -35,7 +35,7 @@ from utils.training import Learner, get_device, get_recipe, machine, train_epoch
 __all__ = ["main"]
 
 EPOCH = 50_000  # images
-IMAGES = 3840  # in each round on a CPU; a multiple of the batch
+IMAGES = 3840  # in each round, a multiple of the batch; on CUDA a round is a whole epoch
 ROUNDS = 3
 
 
