@@ -49,6 +49,7 @@ class Session:
             source = source.replace("CHANGES = {}", f"CHANGES = {changes}")
             source = source.replace('Path("runs")', f"Path({str(self.folder)!r})")
         with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # as of the mean of no images
             warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
             exec(TransformerManager().transform_cell(source), self.namespace)
         self.titles += [plt.figure(number).get_suptitle() for number in plt.get_fignums()]
@@ -181,7 +182,11 @@ class Colab:
         self.root = folder / "s7"
         source = json.loads(ASSIGNMENT.read_text(encoding="utf-8"))["cells"]
         cell = next("".join(c["source"]) for c in source if SETUP in "".join(c["source"]))
-        self.code = TransformerManager().transform_cell(cell.replace("/content/s7", str(self.root)))
+        self.cell = cell.replace("/content/s7", str(self.root))
+
+    @property
+    def code(self):
+        return TransformerManager().transform_cell(self.cell)
 
     def answer(self, url, timeout):
         assert url == "http://172.28.0.12:9000/api/sessions" and timeout <= 10
@@ -203,18 +208,26 @@ OPENED = "fileId=https%3A//github.com/a/b/blob"
     [
         (f"{OPENED}/main/Assignments/S7/x.ipynb", "https://github.com/a/b.git", "main"),
         (f"{OPENED}/my/fix/Assignments/S7/x.ipynb", "https://github.com/a/b.git", "my/fix"),
-        *((path, None, "HEAD") for path in (None, "", "fileId=1cDriveFile")),  # as written
+        *((path, None, "HEAD") for path in (None, "", "fileId=1cDriveFile")),  # the constant
     ],
 )
 def test_colab_clones_the_repository_that_the_notebook_was_opened_from(
     monkeypatch, tmp_path, path, address, branch
 ):
     colab, names = Colab(monkeypatch, tmp_path, path), {}
+    colab.cell = colab.cell.replace("your-name/", "me/")  # as make address does
     for _ in range(2):  # run again, it must not be cloned again
         exec(colab.code, names)
         clone = ["git", "clone", address or names["REPOSITORY"]]
         assert colab.commands == [clone, ["checkout", branch]]
     assert Path.cwd() == colab.root
+
+
+def test_colab_says_where_the_address_is_missing(monkeypatch, tmp_path):
+    colab = Colab(monkeypatch, tmp_path, None)
+    with pytest.raises(AssertionError, match="into REPOSITORY"):
+        exec(colab.code, {})
+    assert not colab.commands
 
 
 # What is saved
