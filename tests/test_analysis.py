@@ -87,4 +87,4 @@ def test_the_notebook_runs_with_any_records(seeds, variants, monkeypatch, tmp_pa
     command = "python experiments.py analysis --seeds"
     assert text.count(f"o runs yet: {command} 0 1 2") == (0 if seeds else 2)
     if seeds == 12 and len(variants) == len(STUDIES["analysis"]):
-        assert "Final: the plan was kept" in text
+        assert "Final: the plan's number of seeds was kept" in text

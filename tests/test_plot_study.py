@@ -126,7 +126,7 @@ def test_time_is_cumulated_by_seed_and_device():
         f"s7: {epochs} epochs, another device",
         "best: 80 epochs, another device, then a cpu",
     ]
-    five = ["fast", "fast, plain SGD", "s7", "best", "fast, on a GPU"]
+    five = ["fast", "fast, SGD without EMA", "s7", "best", "fast, on a GPU"]
     (ax,) = plot_time([record("results", name, 0, 0.9) for name in five], five, least=85).axes
     assert len({line.get_color() for line in ax.lines if len(line.get_xdata()) > 2}) == 5
 

@@ -46,11 +46,12 @@ def test_results():
     s7, fast = cells(tables.study_table("results", runs))
     assert (fast["recipe"], fast["seeds"], fast["test accuracy (%)"]) == ("fast", "1", "85.00")
     assert fast["device and version"] == (
-        "a GPU, float32, torch 2.0, 4 at once; a cpu, 2 threads, float32, torch 2.0, 2 at once"
+        "a GPU, float32, torch 2.0, 4 at once, then a cpu, 2 threads, float32, torch 2.0, 2 at once"
     )
     on_another = [{"command": "a", "machine": machines[0]}]
     seconds = [run["seconds"] for run in runs[:2]]
     (mixed,) = cells(tables.study_table("results", [runs[0], runs[1] | {"calls": on_another}]))
+    assert "; " in mixed["device and version"] and "then" not in mixed["device and version"]
     assert mixed["seconds a run"] == f"{seconds[0]:.0f}; {seconds[1]:.0f}"
     epochs = get_recipe("s7").epochs
     assert s7 == {
@@ -113,7 +114,8 @@ def test_verdicts(seeds):
             "measured": result.why,
         }
     note = table.splitlines()[-1]
-    assert note.startswith("Final: the plan was kept" if seeds == 12 else "Provisional: ")
+    kept = "Final: the plan's number of seeds was kept"
+    assert note.startswith(kept if seeds == 12 else "Provisional: ")
 
 
 def test_published_names_its_sources():

@@ -24,15 +24,18 @@ def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str
 
 
 def made_on(runs: list[dict]) -> str:
-    """Device, precision, torch and runs at once: of the last call on each device."""
-    words = {}
-    for call in (call for run in runs for call in run["calls"]):
-        jobs = re.search(r"--jobs[ =](\d+)", call["command"])  # they share the device
-        at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
-        machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
-        about = f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"
-        words[device_name(call)] = about
-    return "; ".join(words.values())
+    """Device, precision, torch and runs at once; "then" where a run went on on another device."""
+    ways = {}
+    for run in runs:
+        words = {}  # of the last call on each device
+        for call in run["calls"]:
+            jobs = re.search(r"--jobs[ =](\d+)", call["command"])  # they share the device
+            at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
+            machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
+            about = f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"
+            words[device_name(call)] = about
+        ways[tuple(words)] = ", then ".join(words.values())
+    return "; ".join(ways.values())
 
 
 def _seconds(runs: list[dict]) -> str:

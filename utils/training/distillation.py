@@ -15,12 +15,13 @@ __all__ = ["DistillationLoader", "distillation_loss"]
 class DistillationLoader:
     """A training loader whose batches are (images, labels, soft targets).
 
-    A cutout or a rotation can hide what the label names. A teacher that sees the same picture says
-    so (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Beyer et al. 2022,
-    https://arxiv.org/abs/2106.05237). The augmentation repeats after `cycle` epochs (0: never).
-    So each soft target is computed once and kept in float16, 1 MB for an epoch of 50,000 images.
-    They are the log-probabilities (n, num_classes) of the teachers' mean logits, softened by
-    `temperature`, see `distillation_loss`.
+    Soft targets are a teacher's answers (Hinton et al. 2015, https://arxiv.org/abs/1503.02531). A
+    cutout or a rotation can hide what the label names; a teacher that sees the same picture says so
+    (Beyer et al. 2022, https://arxiv.org/abs/2106.05237). They never repeat a picture. Here the
+    augmentation repeats after `cycle` epochs (0: never), to save time: each soft target is computed
+    once and kept in float16, 1 MB for an epoch of 50,000 images. They are the log-probabilities
+    (n, num_classes) of the teachers' mean logits, softened by `temperature`, see
+    `distillation_loss`.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class DistillationLoader:
 def distillation_loss(
     logits: torch.Tensor, labels: torch.Tensor, soft_targets: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """T²·KL from the student's distribution to the teachers', in nats, the mean over the batch.
+    """T²·KL(teachers ‖ student) of their distributions, in nats, the mean over the batch.
 
     The temperature T softens both. So the loss also says which wrong classes are nearly right; T²
     keeps the gradient's size (Hinton et al., section 2).

@@ -47,7 +47,7 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "s7": Variant("s7"),
         "best": Variant("best", teachers=TEACHERS),
         "fast": Variant("fast"),
-        "fast, plain SGD": Variant(
+        "fast, SGD without EMA": Variant(
             "fast", {"optimizer": "sgd", "lr": 0.2, "weight_decay": 5e-4, "ema": 0.0}
         ),
         "fast, on a GPU": Variant("fast"),
