@@ -23,6 +23,7 @@ from utils.data import DeviceLoader, load_cifar10  # noqa: E402
 from utils.grading import (  # noqa: E402
     Rule,
     SpecSheet,
+    find_weights,
     first_line,
     receptive_field,
     spec_sheet,
@@ -48,7 +49,7 @@ HINTS = {  # a rule's name: what to do about it, or where that is explained
     "factor, as (0.9, 1.1), and translate_percent a part of the side.",
     "coarse dropout": "Use today's names, num_holes_range too, and a colour of 0-255. See step 7.",
     "test accuracy": "Train for more epochs, or give the first blocks more channels. See step 8.",
-    "checkpoints": "Train the network of step 6 as it is now. See step 8.",
+    "checkpoints": "Train the network of step 6 as it is now, with val_images. See step 8.",
 }
 EXTRA_HINTS = HINTS | {
     "downsampling": "Each of them has a dilation above 1, padding=0 and stride=1. See step 10.",
@@ -122,7 +123,7 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
     path, device = run_dir / "last.pt", get_device()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state.get("network", state))
+        network.load_state_dict(find_weights(state, network) or state)
         with chdir(ROOT):  # where all notebooks keep their data
             _, test_set = load_cifar10()
     except Exception as error:  # no file, a damaged one, no images, another network
@@ -147,7 +148,9 @@ def _has_side(part: nn.Module, side: int) -> bool:
             found = tuple(part.eval()(torch.zeros(1, 3, 32, 32)).shape[2:])
     except Exception as error:  # whatever a student's layers raise
         print(f"0 points: the layers do not run: {first_line(error)}")
-        print(f"{'':13}Does the function return its layer?")
+        lost = isinstance(error, TypeError)  # None can't be called
+        hint = "Does the function return its layer?" if lost else "Look at channels and padding."
+        print(f"{'':13}{hint} Is a pooling left?")
         return False
     if found != (side, side):
         print(f"0 points: the map should be {side}×{side}, and it is {'×'.join(map(str, found))}.")

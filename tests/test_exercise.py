@@ -125,6 +125,20 @@ BROKEN = {  # a cell that hangs, one that raises, and a wrong name
 }
 
 
+DELETED = {"setup", "tutorial", "head-check", "run-check", "extra", "extra-check"}
+
+
+def damaged(notebook: dict) -> dict:
+    """Cells deleted, one copied with its name, and a widget as Colab leaves it."""
+    notebook = copy.deepcopy(notebook)
+    cells = [cell for cell in notebook["cells"] if cell["id"] not in DELETED]
+    place = next(number for number, cell in enumerate(cells) if cell["id"] == "net")
+    cells.insert(place, copy.deepcopy(cells[place]) | {"id": "old", "source": "1 / 0"})
+    widgets = {"application/vnd.jupyter.widget-state+json": {}}
+    notebook["metadata"]["widgets"] = widgets
+    return notebook | {"cells": cells}
+
+
 def edited(notebook: dict, edits: dict[str, str]) -> dict:
     """The notebook with texts replaced in its cells to fill in."""
     notebook, missing = copy.deepcopy(notebook), set(edits)
@@ -218,6 +232,7 @@ def course(tmp_path_factory) -> Path:
     source = json.loads(SOURCE.read_text(encoding="utf-8"))
     notebooks = {
         "broken": edited(source, BROKEN),
+        "damaged": damaged(source),
         "solution": source,
         "handed out": json.loads(HANDED_OUT.read_text(encoding="utf-8")),
     } | {student: edited(source, edits) for student, (edits, _) in WRONG.items()}
@@ -282,6 +297,19 @@ def test_a_broken_cell_loses_its_points_with_the_reason_and_the_others_count(cou
     assert all(reason in shown[check] for check, reason in reasons.items())
 
 
+def test_deleted_cells_come_back_and_the_last_copy_counts(course):
+    assert grades(course, "damaged") == POINTS | {"extra-check": 0, "analysis": None}
+    path = course / "autograded" / "damaged" / "S7" / "S7_Exercise.ipynb"
+    assert "widgets" not in json.loads(path.read_text(encoding="utf-8"))["metadata"]
+
+
+def test_without_images_nobody_is_graded(course):
+    command = [sys.executable, "-m", "nbgrader", "autograde", "S7"]
+    places = {"cwd": course, "env": os.environ | {"CIFAR10_ROOT": "nowhere"}}
+    done = subprocess.run(command, **places, capture_output=True, text=True)
+    assert done.returncode and "nowhere holds no cifar-10-batches-py" in done.stderr
+
+
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path, monkeypatch, capsys):
     torch.save({"network": {}, "run": Bomb()}, tmp_path / "last.pt")
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -309,6 +337,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, monkeypatch, capsys):
             r"should be\n +\(3, 1, 2\) and they are\n +\(3, 1, 1\), \(3, 1, 2\)",
         ),
         (lambda: None, {"side": 32}, 0, "do not run: .*\n +Does the function return its layer"),
+        (lambda: nn.Conv2d(4, 8, 3), {"side": 32}, 0, "do not run: .*\n +Look at channels"),
         (lambda: nn.MaxPool2d(2), {"side": 32}, 0, "should be 32×32, and it is 16×16.*\n.*pooling"),
     ],
 )
@@ -316,7 +345,7 @@ def test_a_part_runs_the_convolutions_that_its_step_asks_for(
     monkeypatch, capsys, part, options, points, words
 ):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    network = nn.Module() if part() is None else part()
+    network = nn.Sequential(part())  # torch takes None too
     with mock.patch.dict(sys.modules):
         award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
         assert award({"dilated convolution": 50}, network, **options) == points
@@ -335,7 +364,9 @@ class Bomb:
 def test_the_accuracy_is_that_of_the_checkpoint_on_the_real_test_set(
     cifar10, tmp_path, monkeypatch, capsys
 ):
-    save(tmp_path / "last.pt", answering(create_model("tutorial"), LABEL))
+    weights = answering(create_model("tutorial"), LABEL).state_dict()
+    weights = {f"module.{name}": value for name, value in weights.items()}  # of DataParallel
+    torch.save({"epoch": 3, "model_state_dict": weights}, tmp_path / "last.pt")
     monkeypatch.setattr(sys, "path", list(sys.path))
     with mock.patch.dict(sys.modules):
         award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]

@@ -100,6 +100,15 @@ def test_every_call_that_had_a_part_in_a_run_is_named(images, tmp_path):
     assert saved["calls"] == run.calls and saved["command"] == "third"
 
 
+def test_weights_that_end_without_numbers(images, tmp_path):
+    """The step's own loss was still one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "_foreach_lerp_", lambda averages, *_: averages[0].fill_(torch.nan))
+        with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1"):
+            train_tiny(images, tmp_path)
+    assert not (tmp_path / "last.pt").exists()
+
+
 def test_a_loss_that_is_not_finite(images, tmp_path):
     real = Learner.step
 

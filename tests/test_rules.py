@@ -202,8 +202,8 @@ def test_depthwise_without_its_pointwise(second):
     assert failed(network) == {SEPARABLE}
 
 
-@pytest.mark.parametrize("takes_it", [True, False])
-def test_what_makes_a_convolution_separable_is_the_way_of_the_data(takes_it):
+@pytest.mark.parametrize("takes_it, spread", [(True, False), (True, True), (False, False)])
+def test_what_makes_a_convolution_separable_is_the_way_of_the_data(takes_it, spread):
     class Gated(nn.Module):  # the 1×1 runs right behind the depthwise one, whatever it takes
         def __init__(self):
             super().__init__()
@@ -212,6 +212,7 @@ def test_what_makes_a_convolution_separable_is_the_way_of_the_data(takes_it):
         def forward(self, x):
             wide = F.layer_norm(self.depthwise(x).permute(0, 2, 3, 1), (8,)).permute(0, 3, 1, 2)
             gate = wide.mean((2, 3), keepdim=True).sigmoid()
+            gate = gate.expand_as(wide) if spread else gate
             return self.pointwise(wide * gate) if takes_it else wide + self.pointwise(x)
 
     network = good()

@@ -11,7 +11,7 @@ from time import monotonic
 
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import check_integrity
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 __all__ = ["MIRRORS", "DownloadError", "download"]
 

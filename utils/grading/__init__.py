@@ -3,7 +3,7 @@
 from .augmentation_rules import measure_augmentation
 from .blocks import Block, blocks
 from .receptive_field import effective_field, receptive_field, receptive_fields, side_that_holds
-from .rules import Rule, first_line
+from .rules import Rule, find_weights, first_line
 from .sheet import SpecSheet, spec_sheet
 from .trace import Operation, copy_network, trace
 
@@ -15,6 +15,7 @@ __all__ = [
     "blocks",
     "copy_network",
     "effective_field",
+    "find_weights",
     "first_line",
     "measure_augmentation",
     "receptive_field",

@@ -14,7 +14,7 @@ from .blocks import blocks, convs_on_maps, final_map, pools, shrinks, unpadded_s
 from .receptive_field import receptive_field
 from .trace import Operation
 
-__all__ = ["Rule", "first_line", "network_rules", "run_rules"]
+__all__ = ["Rule", "find_weights", "first_line", "network_rules", "run_rules"]
 
 WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")
 
@@ -107,7 +107,8 @@ def _separable_pairs(operations: list[Operation]) -> list[str]:
     """
     source, pairs = {}, []  # source: the convolution whose values an operation passes on
     for op in operations:
-        ways = {source[i] for i in op.inputs if i.output.numel() == op.output.numel()}
+        same = [i for i in op.inputs if i.output.numel() == op.output.numel()]
+        ways = {source[i] for i in same if i.name != "expand"}  # a gate that is spread over the map
         source[op] = op if op.is_conv else ways.pop() if len(ways) == 1 else None
         first = source[op.inputs[0]] if op.is_conv and op.inputs else None
         if first and op.kernel == (1, 1) and op.groups == 1:
@@ -136,18 +137,18 @@ def _global_average(operations: list[Operation]) -> tuple[str, bool]:
 
 def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
     """Whether best.pt and last.pt hold weights that fit the network, alone or within a dict."""
-    words, wanted = [], _shapes(network.state_dict())
+    words = []
     for name in ("best", "last"):
         try:
             state = torch.load(run_dir / f"{name}.pt", map_location="cpu", weights_only=True)
-            inside = [state, *(value for value in state.values() if isinstance(value, dict))]
+            weights = find_weights(state, network)
         except FileNotFoundError:
             return f"no {name}.pt", False
         except UnpicklingError:
             return f"{name}.pt holds more than weights: save network.state_dict() alone", False
         except Exception as error:  # a damaged file fails in many ways
             return f"{name}.pt can't be read: {first_line(error)}", False
-        if wanted not in map(_shapes, inside):
+        if weights is None:
             return f"{name}.pt is another network's", False
         run = state.get("run")
         ours = isinstance(run, dict) and "history" in run
@@ -155,10 +156,22 @@ def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
     return ", ".join(words), True
 
 
-def _shapes(weights: dict) -> dict[str, torch.Size]:
-    tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
+def find_weights(state: dict, network: nn.Module) -> dict[str, torch.Tensor] | None:
+    """The weights that fit a network in what was saved, alone or within a dict; None without."""
+    wanted = _shapes(network.state_dict())
+    for inside in (state, *state.values()):
+        if isinstance(inside, dict) and _shapes(inside) == wanted:
+            return _tensors(inside)
+    return None
+
+
+def _tensors(inside: dict) -> dict[str, torch.Tensor]:
     # torch.compile and DataParallel put words of their own in front.
-    return {WRAPPED.sub("", name): value.shape for name, value in tensors.items()}
+    return {WRAPPED.sub("", name): x for name, x in inside.items() if torch.is_tensor(x)}
+
+
+def _shapes(inside: dict) -> dict[str, torch.Size]:
+    return {name: x.shape for name, x in _tensors(inside).items()}
 
 
 def _is_dilated(conv: Operation) -> bool:

@@ -122,14 +122,15 @@ def _epoch(loaders: dict, criterion: Callable, learner: Learner, run: Run, progr
         batches = tqdm(batches, desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False)
     row = {"epoch": epoch + 1, "lr": lr}
     row |= _figures("train", train_epoch(batches, criterion, learner))
-    if not row["train_loss"] < float("inf"):
-        raise FloatingPointError(
-            f"the loss is {row['train_loss']} in epoch {epoch + 1}, which began at a learning rate "
-            f"of {lr:.3g} (peak {recipe.lr:g}); start again with a lower one"
-        )
     for name in ("val", "test"):
         if name in loaders:
             row |= _figures(name, evaluate(learner.network, loaders[name]))
+    for name in ("train_loss", "test_loss"):
+        if not row[name] < float("inf"):
+            raise FloatingPointError(
+                f"the loss is {row[name]} in epoch {epoch + 1}, which began at a learning rate "
+                f"of {lr:.3g} (peak {recipe.lr:g}); start again with a lower one"
+            )
     run.history.append(row | {"seconds": perf_counter() - start})
 
 
