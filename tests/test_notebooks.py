@@ -225,6 +225,7 @@ def test_colab_clones_the_repository_that_the_notebook_was_opened_from(
 
 def test_colab_says_where_the_address_is_missing(monkeypatch, tmp_path):
     colab = Colab(monkeypatch, tmp_path, None)
+    colab.cell = re.sub(r"github.com/[^/]+/", "github.com/your-name/", colab.cell, count=1)
     with pytest.raises(AssertionError, match="into REPOSITORY"):
         exec(colab.code, {})
     assert not colab.commands
