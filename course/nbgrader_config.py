@@ -24,11 +24,14 @@ class Restore(NbGraderPreprocessor):
         for cell in nb.cells:
             if cell.metadata.get("nbgrader") == {}:  # a copy, made harmless by DeduplicateIds
                 del cell.metadata["nbgrader"]
-        place = 0
+        # The first code cell finds the repository; all others need it.
+        place = 1 + next((n for n, cell in enumerate(nb.cells) if cell.cell_type == "code"), -1)
         for cell in nbformat.read(HANDED_OUT, 4).cells:
             if name := grade_id(cell):
                 found = [number for number, own in enumerate(nb.cells) if grade_id(own) == name]
                 if not found:
+                    if nb.nbformat_minor < 5:  # as Colab writes it: cells have no id
+                        del cell["id"]
                     nb.cells.insert(place, cell)
                 place = 1 + (found[0] if found else place)
         return nb, resources
@@ -43,7 +46,8 @@ class OwnTools(NbGraderPreprocessor):
 
     def preprocess_cell(self, cell, resources, index):
         if cell.cell_type == "code" and is_grade(cell):
-            tools = "from builtins import *\nfrom runpy import run_path\n"
+            tools = "from builtins import *\nfrom pathlib import Path\nfrom runpy import run_path\n"
+            tools += "RUN = Path.cwd() / 'checkpoints'\n"  # at home it may have been on a Drive
             # nbgrader takes any line on stderr for a failure.
             tools += "import warnings\nwarnings.simplefilter('ignore')\n"
             cell.source = f"{tools}CHECK = {str(HERE / 'check.py')!r}\n{cell.source}"

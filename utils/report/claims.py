@@ -156,8 +156,8 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
         return False, f"the pilot asks for more than {MOST_SEEDS:,} seeds: the plan cannot be kept"
     needed = max(*asked, plan.least_seeds)
     seeds = min(len(found[claim]) for claim in plan.claims)
-    pilot = f"the first {len(plan.pilot_seeds)}"
-    reason = f"{pilot} ask for {max(asked)}, the plan for at least {plan.least_seeds}"
+    first, least = len(plan.pilot_seeds), plan.least_seeds
+    reason = f"the first {first} ask for {max(asked)}, the plan for at least {least}"
     if seeds < needed:
         return False, f"{seeds} seeds, and {needed} are needed ({reason})"
     return True, f"the plan's number of seeds was kept: {seeds} ({reason})"

@@ -24,7 +24,7 @@ def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str
 
 
 def made_on(runs: list[dict]) -> str:
-    """Device, precision, torch and runs at once; "then" where a run went on on another device."""
+    """Device, precision, torch and runs at once; "then" where a run changed its device."""
     ways = {}
     for run in runs:
         words = {}  # of the last call on each device

@@ -17,10 +17,10 @@ class DistillationLoader:
 
     Soft targets are a teacher's answers (Hinton et al. 2015, https://arxiv.org/abs/1503.02531). A
     cutout or a rotation can hide what the label names; a teacher that sees the same picture says so
-    (Beyer et al. 2022, https://arxiv.org/abs/2106.05237). They never repeat a picture. Here the
-    augmentation repeats after `cycle` epochs (0: never), to save time: each soft target is computed
-    once and kept in float16, 1 MB for an epoch of 50,000 images. They are the log-probabilities
-    (n, num_classes) of the teachers' mean logits, softened by `temperature`, see
+    (Beyer et al. 2022, https://arxiv.org/abs/2106.05237). Beyer et al. never repeat a picture. Here
+    the augmentation repeats after `cycle` epochs (0: never), to save time: each soft target is
+    computed once and kept in float16, 1 MB for an epoch of 50,000 images. They are the
+    log-probabilities (n, num_classes) of the teachers' mean logits, softened by `temperature`, see
     `distillation_loss`.
     """
 
