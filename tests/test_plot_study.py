@@ -108,8 +108,8 @@ def test_time_is_cumulated_by_seed_and_device():
     records = [record("results", "fast", seed, 0.9) for seed in (0, 1)]
     records += [record("results", "s7", 0, 0.95), record("results", "s7", 1, 0.95, calls=[machine])]
     records += [record("results", "teacher", 0, 0.99)]
-    records += [record("results", "best", 0, 0.96, calls=[machine, *others, machine])]
-    fig = plot_time(records, ["fast", "s7", "best"], least=85)
+    records += [record("results", "student", 0, 0.96, calls=[machine, *others, machine])]
+    fig = plot_time(records, ["fast", "s7", "student"], least=85)
     (ax,) = fig.axes
     curves = [line for line in ax.lines if len(line.get_xdata()) > 2]
     assert len(curves) == 5 and ax.get_xscale() == "log"
@@ -119,14 +119,14 @@ def test_time_is_cumulated_by_seed_and_device():
     assert curves[0].get_color() == curves[1].get_color() != curves[2].get_color()
     assert curves[2].get_linestyle() != curves[3].get_linestyle()
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    epochs = get_recipe("s7").epochs
+    epochs, student = get_recipe("s7").epochs, get_recipe("student").epochs
     assert names == [
         "fast: 4 epochs, test device",
         f"s7: {epochs} epochs, test device",
         f"s7: {epochs} epochs, another device",
-        "best: 80 epochs, another device, then a cpu",
+        f"student: {student} epochs, another device, then a cpu",
     ]
-    five = ["fast", "fast, SGD without EMA", "s7", "best", "fast, on a GPU"]
+    five = ["fast", "fast, SGD without EMA", "s7", "student", "fast, on a GPU"]
     (ax,) = plot_time([record("results", name, 0, 0.9) for name in five], five, least=85).axes
     assert len({line.get_color() for line in ax.lines if len(line.get_xdata()) > 2}) == 5
 

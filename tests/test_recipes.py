@@ -17,7 +17,7 @@ def test_recipes_can_be_used(name):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: fast, s7, best"):
+    with pytest.raises(ValueError, match="unknown recipe 'slow'; choose one of: fast, s7, student"):
         get_recipe("slow")
     with pytest.raises(ValueError, match="has no setting rate; it has: model, epochs, batch_size"):
         get_recipe("s7", rate=0.1)
@@ -58,4 +58,4 @@ def test_settings_that_contradict_each_other():
     with pytest.raises(ValueError, match="cycle is for a teacher's answers: give a temperature"):
         get_recipe("s7", cycle=5)
     with pytest.raises(ValueError, match="label_smoothing is for labels: leave out the temp"):
-        get_recipe("best", label_smoothing=0.1)
+        get_recipe("student", label_smoothing=0.1)

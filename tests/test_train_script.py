@@ -32,7 +32,7 @@ TINY = ["--recipe", "tutorial", "--set", "val_images=6", "images=60", "--device"
         (["--seed", "9" * 30], "seed is a whole number from 0 to 2**32 - 1, not 999"),
         (["--flags", "width=0.7", "--ship"], "--ship takes no --flags"),
         (["--recipe", "quick", "--ship"], "needs a recipe with all 50,000 images"),
-        (["--recipe", "best", "--teacher", "no/last.pt"], "--seed SEED --out no"),
+        (["--recipe", "student", "--teacher", "no/last.pt"], "--seed SEED --out no"),
     ],
 )
 def test_bad_arguments_are_refused_before_a_folder_is_made(arguments, words, tmp_path):
@@ -104,7 +104,7 @@ def test_flags_reach_the_network_and_belong_to_the_run(noise, tmp_path):
 
 def taught(tmp_path):
     settings = ["model=tutorial", "epochs=1", "images=60", "cycle=0"]
-    return ["--recipe", "best", "--set", *settings, "--out", str(tmp_path / "student")]
+    return ["--recipe", "student", "--set", *settings, "--out", str(tmp_path / "student")]
 
 
 def test_a_teacher_is_a_finished_run(noise, tmp_path, monkeypatch):

@@ -119,7 +119,7 @@ def plot_sizes(groups: dict[str, list[tuple[str, int, float]]], most: int, least
         sizes, values = [size for _, size, _ in found], [accuracy for *_, accuracy in found]
         ax.plot(sizes, values, MARKERS[place], color=PALETTE[place], markersize=8, label=group)
     ax.axvline(most, **DASHED)
-    _draw_least(ax, least, "left")
+    _draw_least(ax, least, 0.01)
     ax.text(1, 1, f"fewer than {most:,}", ha="right", transform=ax.transAxes, **NAME)
     ax.set(xlabel="parameters", ylabel="test accuracy (%)", xlim=(0, 1.08 * most))
     ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -153,15 +153,15 @@ def plot_time(records: list[dict], names: Sequence[str], least: float) -> Figure
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(alpha=0.3)
     ax.legend(legend.values(), legend.keys(), loc="lower right", fontsize=9)
-    _draw_least(ax, least, "right")
+    _draw_least(ax, least, 0.5)
     return fig
 
 
-def _draw_least(ax: Axes, least: float, side: str) -> None:
-    """A line for the accuracy (%) that is asked for, and its name at the left or right side."""
+def _draw_least(ax: Axes, least: float, x: float) -> None:
+    """A line for the accuracy (%) that is asked for, and its name from `x` (0–1) on."""
     ax.axhline(least, **DASHED)
-    place = {"x": 0.99 if side == "right" else 0.01, "transform": ax.get_yaxis_transform()}
-    ax.text(y=least, s=f"the assignment: at least {least:g} %", ha=side, **place, **NAME)
+    name = f"the assignment: at least {least:g} %"
+    ax.text(x, least, name, transform=ax.get_yaxis_transform(), **NAME)
 
 
 def plot_fields(

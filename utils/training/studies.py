@@ -45,13 +45,13 @@ STUDIES: dict[str, dict[str, Variant]] = {
     # What README's table of results shows.
     "results": {
         "s7": Variant("s7"),
-        "best": Variant("best", teachers=TEACHERS),
+        "student": Variant("student", teachers=TEACHERS),
         "fast": Variant("fast"),
         "fast, SGD without EMA": Variant(
             "fast", {"optimizer": "sgd", "lr": 0.2, "weight_decay": 5e-4, "ema": 0.0}
         ),
         "fast, on a GPU": Variant("fast"),
-        "s7_dilated": Variant("s7_dilated"),
+        "s7_dilated": Variant("s7_dilated", teachers=TEACHERS),
         "teacher": Variant("teacher"),
     },
     # Where parameters go, and what a recipe gains from one idea at a time.
