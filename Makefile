@@ -36,7 +36,7 @@ test: $(VENV)/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tables.py --check
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
 	PROFILE=quick $(BIN)/python -m pytest --nbval-lax --nbval-current-env -x Assignments
 
 tables: $(VENV)/installed
