@@ -157,7 +157,7 @@ def check_plan(plan: Plan, records: list[dict]) -> tuple[bool, str]:
     needed = max(*asked, plan.least_seeds)
     seeds = min(len(found[claim]) for claim in plan.claims)
     first, least = len(plan.pilot_seeds), plan.least_seeds
-    reason = f"the first {first} ask for {max(asked)}, the plan for at least {least}"
+    reason = f"the spread of the first {first} asks for {max(asked)}, the plan for at least {least}"
     if seeds < needed:
         return False, f"{seeds} seeds, and {needed} are needed ({reason})"
     return True, f"the plan's number of seeds was kept: {seeds} ({reason})"

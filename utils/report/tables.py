@@ -73,6 +73,7 @@ HEADS = {
                 "seconds a run:", "device and version"),
     "trials": ("trial", "pairs", "channels", "parameters:", "multiply-adds:",
                "validation accuracy (%):", "gained:", "seeds:"),
+    "settings": ("trial", "validation accuracy (%):", "gained:", "test accuracy (%):", "seeds:"),
     "analysis": ("variant", "parameters:", "multiply-adds:", "receptive field:",
                  "test accuracy (%):", "seeds:"),
     "longer": ("variant", "epochs:", "test accuracy (%):", "seeds:"),

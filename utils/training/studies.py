@@ -39,6 +39,12 @@ def trial(pairs=(1, 2, 2, 1), widths=(16, 48, 80, 96), **changes: float) -> Vari
     return Variant("s7", settings | changes, {"pairs": pairs, "widths": widths})
 
 
+def setting(**changes: float | str) -> Variant:
+    """`s7` for eighty epochs, judged on more validation images than its recipe has."""
+    settings = {"epochs": 80, "val_images": 5000, "affine_prob": 0.75, "cutout_prob": 0.75}
+    return Variant("s7", settings | changes)
+
+
 LONGER = {"epochs": 30, "batch_size": 256, "val_images": 5000}
 TEACHERS = ("results/teacher-0", "results/teacher-1")
 STUDIES: dict[str, dict[str, Variant]] = {
@@ -63,6 +69,15 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "deep and narrow": trial(pairs=(4, 4, 3, 1), widths=(16, 32, 64, 96)),
         "lr 0.05": trial(lr=0.05),
         "affine and cutout on 1/4": trial(affine_prob=0.25, cutout_prob=0.25),
+    },
+    # What a whole run of s7 gains from one setting.
+    "settings": {
+        "start": setting(),
+        "label smoothing 0.1": setting(label_smoothing=0.1),
+        "weight decay 0.03": setting(weight_decay=0.03),
+        "label smoothing 0.1, weight decay 0.03": setting(label_smoothing=0.1, weight_decay=0.03),
+        "affine and cutout on all": setting(affine_prob=1.0, cutout_prob=1.0),
+        "SGD": setting(optimizer="sgd", lr=0.4, weight_decay=5e-4),
     },
     # The three sentences about dilation and depthwise convolution.
     "analysis": {
