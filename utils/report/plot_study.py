@@ -118,6 +118,7 @@ def plot_sizes(groups: dict[str, list[tuple[str, int, float]]], most: int, least
         points += [(size, accuracy, name, PALETTE[place]) for name, size, accuracy in found]
         sizes, values = [size for _, size, _ in found], [accuracy for *_, accuracy in found]
         ax.plot(sizes, values, MARKERS[place], color=PALETTE[place], markersize=8, label=group)
+    ax.margins(y=0.12)  # room above the highest points, for lines that lead up to names
     ax.axvline(most, **DASHED)
     _draw_least(ax, least, 0.01)
     ax.text(1, 1, f"fewer than {most:,}", ha="right", transform=ax.transAxes, **NAME)
