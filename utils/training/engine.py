@@ -14,8 +14,8 @@ from .recipes import Recipe
 
 __all__ = ["Learner", "evaluate", "predict", "train_epoch"]
 
-# Of all steps: the rate climbs from a tenth of its peak, then falls straight to nothing. Nearly as
-# in Page's fast CIFAR-10 training (https://github.com/davidcpage/cifar10-fast). Not tuned.
+# Of all steps: the rate climbs from a tenth of its peak, then falls straight to zero. Nearly as in
+# Page's fast CIFAR-10 training (https://github.com/davidcpage/cifar10-fast). Not tuned.
 WARM_UP = 0.2
 
 
@@ -33,15 +33,10 @@ class Learner:
         self.network = network.to(device, memory_format=memory_format(device))
         self.trained = copy_network(network) if recipe.ema else network
         self.optimizer = make_optimizer(self.trained, recipe)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+        top = WARM_UP * steps
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
-            [group["lr"] for group in self.optimizer.param_groups],
-            total_steps=max(6, steps + 1),  # 5 would end the warm-up at step 0: a division by zero
-            pct_start=WARM_UP,
-            div_factor=10,
-            final_div_factor=1000,
-            anneal_strategy="linear",
-            cycle_momentum=False,
+            lambda step: min(0.1 + 0.9 * step / top, (steps - step) / (steps - top)),
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
         graphed = (
