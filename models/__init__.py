@@ -49,7 +49,7 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
 
     With ``pretrained=True`` the network carries trained weights and is in eval mode, and its
     attribute `card` is what `model_card` returns. These weights fit the default flags only.
-    Raises ValueError for an unknown name or flag, for a flag's value of no sense, and for weights
+    Raises ValueError for an unknown name or flag, for an invalid value of a flag, and for weights
     that are missing or altered.
     """
     if name not in MODELS:

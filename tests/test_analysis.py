@@ -69,8 +69,8 @@ def test_prose_holds_no_measured_figure():
     "seeds, variants",
     [
         *((seeds, tuple(STUDIES["analysis"])) for seeds in (0, 1, 3, 12)),
-        *((seeds, ("s7",)) for seeds in (1, 12)),
-        *((seeds, ("s7", "dense", "s7, width 0.7")) for seeds in (1, 12)),
+        *((seeds, ("slim",)) for seeds in (1, 12)),
+        *((seeds, ("slim", "dense", "slim, width 0.7")) for seeds in (1, 12)),
     ],
 )
 def test_the_notebook_runs_with_any_records(seeds, variants, monkeypatch, tmp_path, capsys):

@@ -58,9 +58,9 @@ def test_variants_are_what_their_names_say():
     def parameters(name):
         return total(create_model("s7", **STUDIES["analysis"][name].flags))
 
-    assert parameters("no dilation") == parameters("s7") < parameters("dense")
-    assert parameters("dense, same parameters") == pytest.approx(parameters("s7"), rel=0.02)
-    assert parameters("s7, width 0.7") < parameters("s7") < parameters("s7, width 1.5")
+    assert parameters("no dilation") == parameters("slim") < parameters("dense")
+    assert parameters("dense, same parameters") == pytest.approx(parameters("slim"), rel=0.02)
+    assert parameters("slim, width 0.7") < parameters("slim") < parameters("slim, width 1.5")
 
 
 def test_a_line_for_each_run_and_nothing_is_repeated(runner, capsys):

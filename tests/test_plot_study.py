@@ -24,11 +24,11 @@ from utils.training import get_recipe
 
 PLAN = read_plan(FOLDER / "plan.json")
 CURVES = {
-    "separable": ["s7, width 0.7", "s7", "s7, width 1.5"],
+    "separable": ["slim, width 0.7", "slim", "slim, width 1.5"],
     "dense": ["dense, same parameters", "dense, same multiply-adds", "dense"],
     "no dilation": ["no dilation"],
 }
-MEANS = {"s7, width 0.7": 78.5, "s7": 80, "no dilation": 79.9, "s7, width 1.5": 81.5}
+MEANS = {"slim, width 0.7": 78.5, "slim": 80, "no dilation": 79.9, "slim, width 1.5": 81.5}
 
 
 def words(ax) -> list[Annotation]:
@@ -76,9 +76,9 @@ def test_costs_stand_at_their_true_place(seeds):
 
 
 def test_a_variant_without_runs_is_left_out_of_its_curve():
-    records = [run for run in analysis(2) if run["variant"] in ("s7", "s7, width 1.5")]
+    records = [run for run in analysis(2) if run["variant"] in ("slim", "slim, width 1.5")]
     ax = plot_costs(records, CURVES).axes[0]
-    assert {text.get_text() for text in words(ax)} == {"s7", "s7, width 1.5"}
+    assert {text.get_text() for text in words(ax)} == {"slim", "slim, width 1.5"}
 
 
 def boxes(ax) -> list:

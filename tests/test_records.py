@@ -10,14 +10,14 @@ from experiments import STUDIES
 from utils.report import accuracies, read_records
 
 STUDY = STUDIES["analysis"]
-RECIPE = STUDY["s7"].get_recipe()
+RECIPE = STUDY["slim"].get_recipe()
 WANTED = {
     name: asdict(STUDY[name].get_recipe()) | {"flags": STUDY[name].flags, "dataset": "CIFAR-10"}
-    for name in ("s7", "dense")
+    for name in ("slim", "dense")
 }
 
 
-def line(variant: str = "s7", seed=0, accuracy=0.8, **changes) -> str:
+def line(variant: str = "slim", seed=0, accuracy=0.8, **changes) -> str:
     return json.dumps(record("analysis", variant, seed, accuracy) | changes) + "\n"
 
 
@@ -36,8 +36,8 @@ def read(path, *lines: str) -> tuple[list[dict], list[str]]:
         ("\n", "half-written or foreign"),
         ("\xff\xfe\n", "half-written or foreign"),
         (line(seed=[1]), "half-written or foreign"),
-        (line().replace('"s7"', '["s7"]', 1), "half-written or foreign"),
-        (line("no dilation"), "variant no dilation, not one of: s7, dense"),
+        (line().replace('"slim"', '["slim"]', 1), "half-written or foreign"),
+        (line("no dilation"), "variant no dilation, not one of: slim, dense"),
         (line(dataset="handwritten digits"), "dataset handwritten digits, not CIFAR-10"),
         (line(recipe=asdict(replace(RECIPE, lr=0.1))), "lr 0.1, not 0.03"),
         (line(recipe={}), "model None, not s7"),
@@ -45,19 +45,19 @@ def read(path, *lines: str) -> tuple[list[dict], list[str]]:
         (line(flags={"width": 0.9}), "flags {'width': 0.9}, not {'pairs': [1,"),
         (line(history=[]), "no finished run"),
         (line(test_accuracy=float("nan")), "no finished run"),
-        (line(seed=1), "s7, seed 1 once more"),
+        (line(seed=1), "slim, seed 1 once more"),
     ],
 )
 def test_bad_lines_are_named_and_left_out(tmp_path, bad, words):
     records, left_out = read(tmp_path / "a.jsonl", line(seed=1, accuracy=0.7), bad)
-    assert accuracies(records, "s7") == {1: 70.0}
+    assert accuracies(records, "slim") == {1: 70.0}
     assert len(left_out) == 1
     assert left_out[0].startswith("a.jsonl, line 2: ") and words in left_out[0]
 
 
 def test_accuracies_are_percent_in_the_order_of_seeds():
-    runs = [record("analysis", "s7", seed, 0.8 + seed / 100) for seed in (10, 2, 0)]
+    runs = [record("analysis", "slim", seed, 0.8 + seed / 100) for seed in (10, 2, 0)]
     runs.append(record("analysis", "dense", 1, 0.5))
-    assert accuracies(runs, "s7") == pytest.approx({0: 80, 2: 82, 10: 90})
-    assert list(accuracies(runs, "s7")) == [0, 2, 10]
+    assert accuracies(runs, "slim") == pytest.approx({0: 80, 2: 82, 10: 90})
+    assert list(accuracies(runs, "slim")) == [0, 2, 10]
     assert accuracies(runs, "no dilation") == {}

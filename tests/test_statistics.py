@@ -21,13 +21,13 @@ TWELVE = list(np.random.default_rng(1).normal(0.3, 0.5, 12))
 
 
 def claim(kind: str = "greater", margin: float = 0.0, variant: str = "dense") -> Claim:
-    return Claim(sentence="it is so", kind=kind, variant=variant, minus="s7", margin=margin)
+    return Claim(sentence="it is so", kind=kind, variant=variant, minus="slim", margin=margin)
 
 
 def runs(*gaps: float, variant: str = "dense") -> list[dict]:
-    """Runs of s7 at 80 % and of a variant so many points above it."""
+    """Runs of slim at 80 % and of a variant so many points above it."""
     pairs = [
-        (record("analysis", "s7", seed, 0.8), record("analysis", variant, seed, 0.8 + gap / 100))
+        (record("analysis", "slim", seed, 0.8), record("analysis", variant, seed, 0.8 + gap / 100))
         for seed, gap in enumerate(gaps)
     ]
     return [run for pair in pairs for run in pair]
@@ -80,7 +80,7 @@ def test_seeds_needed_has_limits():
 
 
 def test_differences_are_paired_by_seed():
-    lonely = [record("analysis", "dense", 7, 0.9), record("analysis", "s7", 8, 0.9)]
+    lonely = [record("analysis", "dense", 7, 0.9), record("analysis", "slim", 8, 0.9)]
     assert paired(runs(1, 2, 3) + lonely, claim()) == pytest.approx({0: 1, 1: 2, 2: 3})
 
 
@@ -119,7 +119,7 @@ def test_holm_makes_a_family_stricter():
     alone, family = judge([claim()], runs(*gaps)), judge([claim()] * 3, runs(*gaps))
     assert alone[0].verdict == "holds" and family[0].verdict.startswith("not decided")
     assert family[0].confidence == pytest.approx(1 - 2 * 0.05 / 3)
-    unseen = [claim(), claim(variant="no dilation"), claim(variant="s7_dilated")]
+    unseen = [claim(), claim(variant="no dilation"), claim(variant="dilation alone")]
     assert judge(unseen, runs(*gaps))[0].interval == family[0].interval  # counted without runs
 
 
@@ -127,14 +127,14 @@ def test_few_seeds_are_said_in_words():
     (none,), (one,) = judge([claim()], []), judge([claim()], runs(1.5))
     assert none.verdict == "not decided: no runs yet"
     assert one.verdict == "not decided: one seed has no interval"
-    assert one.why == "dense − s7: +1.50 points"
+    assert one.why == "dense − slim: +1.50 points"
 
 
 def test_why_gives_the_figures():
     (few,) = judge([claim()], runs(1, 2, 3))
     low, high = student_interval([1, 2, 3], 0.9)
     interval = f"90.0% interval +{low:.2f} to +{high:.2f}"
-    assert few.why == f"dense − s7: +2.00 points, {interval}, 3 seeds; true if above 0"
+    assert few.why == f"dense − slim: +2.00 points, {interval}, 3 seeds; true if above 0"
     (many,) = judge([claim("equivalence", 5)], runs(*TWELVE))
     assert many.why.endswith("12 seeds; true if within ±5")
 
@@ -159,8 +159,8 @@ def test_the_plan_speaks_of_variants_of_the_study(plan):
 
 def test_a_plan_without_its_pilot(plan):
     kept, words = check_plan(plan, [run for run in analysis(12) if run["seed"] != 1])
-    assert not kept and words == "s7 − no dilation lacks the pilot's seeds [1]"
-    kept, words = check_plan(plan, [record("analysis", "s7", 0)])
+    assert not kept and words == "slim − no dilation lacks the pilot's seeds [1]"
+    kept, words = check_plan(plan, [record("analysis", "slim", 0)])
     assert not kept and words.endswith("lacks the pilot's seeds [0, 1, 2]")
 
 
@@ -170,7 +170,7 @@ def test_a_plan_with_too_few_seeds(plan):
     dense = [run for run in analysis(12) if run["variant"] != "dense" or run["seed"] < 11]
     assert check_plan(plan, dense)[0]
     for seeds, enough in ((3, True), (2, False)):  # a control needs the pilot's
-        fewer = [run for run in dense if run["variant"] != "s7_dilated" or run["seed"] < seeds]
+        fewer = [run for run in dense if run["variant"] != "dilation alone" or run["seed"] < seeds]
         assert check_plan(plan, fewer)[0] is enough
 
 

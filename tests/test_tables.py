@@ -93,10 +93,10 @@ def test_variants(seeds):
 def test_longer_runs_judge_the_first_claim_again():
     gaps = (0.002, 0.001, 0.003)
     runs = [record("longer", "no dilation", seed, 0.9) for seed in range(3)]
-    runs += [record("longer", "s7", seed, 0.9 + gap) for seed, gap in enumerate(gaps)]
+    runs += [record("longer", "slim", seed, 0.9 + gap) for seed, gap in enumerate(gaps)]
     table, made, note = tables.longer(runs).split("\n\n")
     assert made == "A run took 60 seconds on average: test device, float32, torch 2.0."
-    assert [row["variant"] for row in cells(table)] == ["s7", "no dilation"]
+    assert [row["variant"] for row in cells(table)] == ["slim", "no dilation"]
     (result,) = judge(read_plan(FOLDER / "plan.json").claims[:1], runs)
     assert result.verdict == "holds" and f": holds ({result.why})" in note
     assert "3 seeds" in note and "+0.20 points" in note
@@ -209,8 +209,8 @@ def test_the_committed_pages_are_up_to_date():
 
 def test_a_record_of_another_network_is_left_out(tmp_path, capsys):
     path = tmp_path / "a.jsonl"
-    right = total(create_model("s7", **STUDIES["analysis"]["s7"].flags))
-    lines = [record("analysis", "s7", 0, parameters=right), record("analysis", "s7", 1)]
+    right = total(create_model("s7", **STUDIES["analysis"]["slim"].flags))
+    lines = [record("analysis", "slim", 0, parameters=right), record("analysis", "slim", 1)]
     path.write_text("\n".join(map(json.dumps, lines)))
     assert [run["seed"] for run in tables.read_study("analysis", path)] == [0]
     said = capsys.readouterr().err

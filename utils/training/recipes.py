@@ -7,9 +7,9 @@ __all__ = ["RECIPES", "Recipe", "get_recipe"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that decides a result, beside the network, the data and the seed.
+    """All that decides a result, besides network, data and seed.
 
-    Raises ValueError for a setting of no sense.
+    Raises ValueError for an invalid setting.
     """
 
     model: str  # the network that the recipe is for
@@ -73,9 +73,9 @@ LIMITS = {  # the smallest and the largest value, to catch slips; else 0 and 1
 LESS = {"affine_prob": 0.25, "cutout_prob": 0.25}  # tried against 0.5 in the study "trials"
 MORE = {"affine_prob": 0.75, "cutout_prob": 0.75}  # s7's validation loss rose with 0.5
 
-# "trials" also tried the rate 0.03 against 0.05. The study "settings" found s7's weight decay, and
-# that it had not yet learned all in 80 epochs. Batches of 512 take half as many steps: twice the
-# decay takes away as much in an epoch. All other settings are usual values, or what time allowed.
+# "trials" also tried the rate 0.03 against 0.05, and "settings" the weight decay. Batches of 512
+# take half as many steps: twice the decay takes away as much in an epoch. The report says which
+# settings followed test accuracies. Most others are usual values, or what time allowed.
 # fmt: off
 RECIPES = {
     "fast": Recipe(model="s7", epochs=4, batch_size=64, lr=0.03, val_images=0, **LESS),
