@@ -30,7 +30,7 @@ run: $(VENV)/installed
 # Trains runs/s7-0 if it is not there or not finished. fields.png needs two runs more: the analysis names them.
 full: $(VENV)/installed
 	PROFILE=full TQDM_DISABLE=1 $(BIN)/$(EXECUTE) --inplace $(ASSIGNMENT) $(ANALYSIS)
-	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(ASSIGNMENT) $(ANALYSIS)
+	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(ASSIGNMENT) $(ANALYSIS)  # a log's lines become one output
 
 test: $(VENV)/installed
 	rm -rf $(QUICK)

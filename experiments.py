@@ -181,7 +181,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("study", choices=STUDIES)
-    add("--variants", nargs="+", metavar="NAME", help="such as: s7 'no dilation' (default: all)")
+    add("--variants", nargs="+", metavar="NAME", help="such as: slim 'no dilation' (default: all)")
     add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
     add("--jobs", type=int, default=1, help="runs at once, each a process (default: %(default)s)")
     add("--device", default="auto", help="auto, cuda, mps or cpu (default: %(default)s)")

@@ -133,7 +133,7 @@ def test_pairs(pairs: tuple[int, int, int, int]):
     ],
     ids=str,
 )
-def test_values_of_no_sense_are_refused_in_one_sentence(flags: dict):
+def test_invalid_values_are_refused_in_one_sentence(flags: dict):
     with pytest.raises(ValueError, match="^'s7' can't be built with ") as refused:
         create_model("s7", **flags)
     message = str(refused.value)

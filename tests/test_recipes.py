@@ -46,7 +46,7 @@ def test_unknown_names():
         ("optimizer", "adam", "muon or sgd"),
     ],
 )
-def test_settings_of_no_sense(name, value, words):
+def test_invalid_settings(name, value, words):
     with pytest.raises(ValueError, match=f"a recipe's {name} is {words}, not {value!r}"):
         get_recipe("quick", **{name: value})
 

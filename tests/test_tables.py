@@ -95,7 +95,7 @@ def test_longer_runs_judge_the_first_claim_again():
     runs = [record("longer", "no dilation", seed, 0.9) for seed in range(3)]
     runs += [record("longer", "slim", seed, 0.9 + gap) for seed, gap in enumerate(gaps)]
     table, made, note = tables.longer(runs).split("\n\n")
-    assert made == "A run took 60 seconds on average: test device, float32, torch 2.0."
+    assert made == "A run took, on average: 60 seconds on test device, float32, torch 2.0."
     assert [row["variant"] for row in cells(table)] == ["slim", "no dilation"]
     (result,) = judge(read_plan(FOLDER / "plan.json").claims[:1], runs)
     assert result.verdict == "holds" and f": holds ({result.why})" in note

@@ -25,17 +25,18 @@ def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]], note: str
 
 def made_on(runs: list[dict]) -> str:
     """Device, precision, torch and runs at once; "then" where a run changed its device."""
-    ways = {}
-    for run in runs:
-        words = {}  # of the last call on each device
-        for call in run["calls"]:
-            jobs = re.search(r"--jobs[ =](\d+)", call["command"])  # they share the device
-            at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
-            machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
-            about = f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"
-            words[device_name(call)] = about
-        ways[tuple(words)] = ", then ".join(words.values())
-    return "; ".join(ways.values())
+    return "; ".join(dict.fromkeys(map(_way, runs)))
+
+
+def _way(run: dict) -> str:
+    words = {}  # of the last call on each device
+    for call in run["calls"]:
+        jobs = re.search(r"--jobs[ =](\d+)", call["command"])  # they share the device
+        at_once = f", {jobs[1]} at once" if jobs and jobs[1] != "1" else ""
+        machine, torch = call["machine"], call["machine"]["torch"].split("+")[0]
+        about = f"{machine['device']}, {machine['precision']}, torch {torch}{at_once}"
+        words[device_name(call)] = about
+    return ", then ".join(words.values())
 
 
 def _seconds(runs: list[dict]) -> str:
@@ -100,8 +101,11 @@ def study_table(study: str, records: list[dict]) -> str:
     rows = [(name, *(columns[column](runs[name]) for column in head[1:])) for name in found]
     note = "Test accuracy after the last epoch, mean ± standard deviation over the seeds."
     if study != "results":  # which has columns for both
-        seconds = np.mean([run["seconds"] for run in records])
-        note = f"A run took {seconds:,.0f} seconds on average: {made_on(records)}."
+        ways = {}
+        for run in records:
+            ways.setdefault(_way(run), []).append(run["seconds"])
+        means = (f"{np.mean(some):,.0f} seconds on {way}" for way, some in ways.items())
+        note = f"A run took, on average: {'; '.join(means)}."
     return markdown_table(head, rows, note)
 
 

@@ -33,10 +33,10 @@ class Learner:
         self.network = network.to(device, memory_format=memory_format(device))
         self.trained = copy_network(network) if recipe.ema else network
         self.optimizer = make_optimizer(self.trained, recipe)
-        top = WARM_UP * steps
+        peak = WARM_UP * steps  # the step with the full rate
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
-            lambda step: min(0.1 + 0.9 * step / top, (steps - step) / (steps - top)),
+            lambda step: max(0, min(0.1 + 0.9 * step / peak, (steps - step) / (steps - peak))),
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
         graphed = (

@@ -73,9 +73,10 @@ LIMITS = {  # the smallest and the largest value, to catch slips; else 0 and 1
 LESS = {"affine_prob": 0.25, "cutout_prob": 0.25}  # tried against 0.5 in the study "trials"
 MORE = {"affine_prob": 0.75, "cutout_prob": 0.75}  # s7's validation loss rose with 0.5
 
-# "trials" also tried the rate 0.03 against 0.05, and "settings" the weight decay. Batches of 512
-# take half as many steps: twice the decay takes away as much in an epoch. The report says which
-# settings followed test accuracies. Most others are usual values, or what time allowed.
+# "trials" also tried the rate 0.03 against 0.05, and "settings" the weight decay of s7. student and
+# s7_dilated have batches twice as large, so half as many steps: twice the decay takes away about as
+# much in an epoch. teacher is older and has 0.01. The report says which settings followed test
+# accuracies. Most others are usual values, or what time allowed.
 # fmt: off
 RECIPES = {
     "fast": Recipe(model="s7", epochs=4, batch_size=64, lr=0.03, val_images=0, **LESS),

@@ -162,7 +162,8 @@ def _resume(path: Path, learner: Learner, run: Run, test_loader: DeviceLoader) -
         learner.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{path} holds another network than the one to be trained; choose another folder"
+            f"{path} holds another network than the one to be trained, or is of another version of "
+            "this repository; choose another folder"
         ) from error
     # Layers of another kind can have weights of the same names and shapes.
     past = saved.history[-1]["test_loss"]
