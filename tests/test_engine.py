@@ -100,6 +100,8 @@ def test_a_very_short_run_has_a_schedule(images):
             assert 0 < learner.lr <= RECIPE.lr
             learner.step(torch.zeros(4, 3, 32, 32), F.cross_entropy, torch.zeros(4).long())
         assert learner.lr == 0
+        learner.step(torch.zeros(4, 3, 32, 32), F.cross_entropy, torch.zeros(4).long())
+        assert learner.lr == 0  # also after a step too many
 
 
 def test_metrics_weigh_every_image_the_same(images):

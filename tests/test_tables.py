@@ -96,6 +96,11 @@ def test_longer_runs_judge_the_first_claim_again():
     runs += [record("longer", "slim", seed, 0.9 + gap) for seed, gap in enumerate(gaps)]
     table, made, note = tables.longer(runs).split("\n\n")
     assert made == "A run took, on average: 60 seconds on test device, float32, torch 2.0."
+    together = [{"command": "a --jobs 2", "machine": MACHINE}]
+    runs[0] |= {"calls": together, "seconds": 90.0}
+    _, made, _ = tables.longer(runs).split("\n\n")
+    ways = "90 seconds on test device, float32, torch 2.0, 2 at once; 60 seconds on test device"
+    assert made == f"A run took, on average: {ways}, float32, torch 2.0."
     assert [row["variant"] for row in cells(table)] == ["slim", "no dilation"]
     (result,) = judge(read_plan(FOLDER / "plan.json").claims[:1], runs)
     assert result.verdict == "holds" and f": holds ({result.why})" in note
