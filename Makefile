@@ -28,9 +28,10 @@ run: $(VENV)/installed
 	@echo "Open runs/notebook/S7_Assignment.html"
 
 # Trains runs/s7-0 if it is not there or not finished. fields.png needs two runs more: the analysis names them.
+# The second command makes one output of a log's lines.
 full: $(VENV)/installed
 	PROFILE=full TQDM_DISABLE=1 $(BIN)/$(EXECUTE) --inplace $(ASSIGNMENT) $(ANALYSIS)
-	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(ASSIGNMENT) $(ANALYSIS)  # a log's lines become one output
+	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(ASSIGNMENT) $(ANALYSIS)
 
 test: $(VENV)/installed
 	rm -rf $(QUICK)
