@@ -10,47 +10,41 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments import FOLDER, STUDIES, read_study
+import numpy as np
+
+from experiments import FOLDER, read_study
 from models import create_model
 from train import run_script
 from utils.data import make_augmentation
 from utils.grading import spec_sheet
 from utils.report import (
-    check_plan,
     judge,
-    judge_plan,
     markdown_table,
     read_plan,
+    signed,
     stages_table,
     study_table,
 )
 from utils.training import Recipe
 
-__all__ = ["TABLES", "fill", "longer", "main", "rules", "study_table", "verdicts"]
+__all__ = ["TABLES", "fill", "main", "rules", "study_table", "verdicts"]
 
 ROOT = Path(__file__).parent
 PAGES = (ROOT / "README.md", ROOT / "Assignments" / "S7" / "README.md")
 MARKS = {True: "pass", False: "FAIL", None: "–"}
 
 
-def longer(records: list[dict]) -> str:
-    """The longer runs, and what they say about the plan's first claim, which is on dilation."""
-    plan = read_plan(FOLDER / "plan.json")
-    (result,) = judge(plan.claims[:1], records, plan.confidence)
-    note = f"\n\n“{result.claim.sentence}”: {result.verdict} ({result.why})"
-    return study_table("longer", records) + (note if records else "")
-
-
-def verdicts(records: list[dict]) -> str:
-    """The plan's claims and controls, each family judged on its own, and whether it was kept."""
-    if not records:
-        return study_table("analysis", records)
-    plan = read_plan(FOLDER / "plan.json")
-    results = judge_plan(plan, records)
-    kept, sentence = check_plan(plan, records)
-    rows = [(result.claim.sentence, result.verdict, result.why) for result in results]
-    note = f"{'Final' if kept else 'Provisional'}: {sentence}"
-    return markdown_table(("sentence", "verdict", "measured"), rows, note)
+def verdicts(records: list[dict], claims: int = 6) -> str:
+    """What the runs say about the plan's first claims: three sentences, then three controls."""
+    rows = []
+    for result in judge(read_plan(FOLDER / "plan.json")[:claims], records):
+        claim, values = result.claim, result.differences
+        mean = signed(np.mean(values)) if values else ""
+        interval = " to ".join(map(signed, result.interval)) if len(values) > 1 else ""
+        measured = mean, interval, str(len(values)), claim.condition, result.verdict
+        rows.append((claim.sentence, claim.difference, *measured))
+    head = ("sentence", "difference", "points:", "interval", "seeds:", "true if", "verdict")
+    return markdown_table(head, rows)
 
 
 def rules() -> str:
@@ -92,14 +86,14 @@ def speed() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{study: lambda study=study: study_table(study, read_study(study)) for study in STUDIES},
-    "longer": lambda: longer(read_study("longer")),
+    "results": lambda: study_table("results", read_study("results")),
+    "trials": lambda: study_table("trials", read_study("trials")),
+    "settings": lambda: study_table("settings", read_study("settings")),
     "verdicts": lambda: verdicts(read_study("analysis")),
     "published": published,
     "rules": rules,
     "speed": speed,
     "stages": lambda: stages_table(create_model("s7")),
-    "stages_dilated": lambda: stages_table(create_model("s7_dilated")),
 }
 
 

@@ -1,6 +1,6 @@
 """Records of runs, what they say about a claim, and tables and pictures of all that."""
 
-from .claims import check_plan, judge, judge_plan, read_plan
+from .claims import judge, read_plan, signed
 from .diagram import draw_network
 from .plot import caption, frame, overlay, plot_confusion, plot_curves, plot_images, save_curves
 from .plot_study import (
@@ -19,11 +19,9 @@ __all__ = [
     "accuracies",
     "add_record",
     "caption",
-    "check_plan",
     "draw_network",
     "frame",
     "judge",
-    "judge_plan",
     "made_on",
     "markdown_table",
     "overlay",
@@ -39,6 +37,7 @@ __all__ = [
     "read_plan",
     "read_records",
     "save_curves",
+    "signed",
     "stage_table",
     "stages_table",
     "study_table",

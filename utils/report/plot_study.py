@@ -39,7 +39,7 @@ def plot_differences(results: list[Result]) -> Figure:
     for row, result in enumerate(results):
         least, most = np.clip(result.claim.limits, low, high)
         ax.barh(row, most - least, 0.72, least, color=GREEN, alpha=0.16, linewidth=0)
-        values, words = result.differences, result.verdict.replace(": ", ":\n")
+        values, words = result.differences, result.verdict
         ax.plot(values, [row + 0.2] * len(values), "o", color="0.35", markersize=4, alpha=0.7)
         if values:
             mean = np.mean(values)
