@@ -37,7 +37,6 @@ test: $(VENV)/installed
 	rm -rf $(QUICK)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python tables.py --check
 	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
 	PROFILE=quick $(BIN)/python -m pytest --nbval-lax --nbval-current-env -x Assignments
 

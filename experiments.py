@@ -96,7 +96,7 @@ def run_all(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> 
             finish(name, seed, partial(start, name, seed))
         return
     # Jobs that share cores slow each other down many times. torch reads this as a job begins.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // max(1, jobs))))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // jobs)))
     # `kill` would leave the jobs running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped. To go on, run the command again."))
     # Fork and CUDA do not mix. Ctrl-C reaches all processes of a terminal; this one answers it.

@@ -18,6 +18,7 @@ from train import run_script
 from utils.data import make_augmentation
 from utils.grading import spec_sheet
 from utils.report import (
+    CONFIDENCE,
     judge,
     markdown_table,
     read_plan,
@@ -35,7 +36,10 @@ MARKS = {True: "pass", False: "FAIL", None: "–"}
 
 
 def verdicts(records: list[dict], claims: int = 6) -> str:
-    """What the runs say about the plan's first claims: three sentences, then three controls."""
+    """What the runs say about the plan's first claims: three sentences, then three controls.
+
+    Intervals are corrected for three claims, also where fewer are shown.
+    """
     rows = []
     for result in judge(read_plan(FOLDER / "plan.json")[:claims], records):
         claim, values = result.claim, result.differences
@@ -43,7 +47,8 @@ def verdicts(records: list[dict], claims: int = 6) -> str:
         interval = " to ".join(map(signed, result.interval)) if len(values) > 1 else ""
         measured = mean, interval, str(len(values)), claim.condition, result.verdict
         rows.append((claim.sentence, claim.difference, *measured))
-    head = ("sentence", "difference", "points:", "interval", "seeds:", "true if", "verdict")
+    interval = f"{CONFIDENCE:.1%} interval"
+    head = ("sentence", "difference", "points:", interval, "seeds:", "true if", "verdict")
     return markdown_table(head, rows)
 
 

@@ -157,7 +157,7 @@ def ship(network: torch.nn.Module, run: Run, run_dir: Path) -> None:
     """Write a finished run's weights to models/weights/MODEL.pt and their card to MODEL.json.
 
     The card has what a user needs (the images' mean and deviation as fractions 0–1, the names of
-    the classes) and the run's description.
+    the classes) and the run's description, without its history.
     """
     _, test_set = load_cifar10()
     path = WEIGHTS / f"{run.recipe.model}.pt"
@@ -173,7 +173,7 @@ def ship(network: torch.nn.Module, run: Run, run_dir: Path) -> None:
         "epochs": len(run.history),
         "wall_time_s": round(run.seconds),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        **run.to_dict(),
+        **{key: value for key, value in run.to_dict().items() if key != "history"},
     }
     path.with_suffix(".json").write_text(
         json.dumps(card, indent=1) + "\n", encoding="utf-8", newline="\n"

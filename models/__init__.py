@@ -21,34 +21,19 @@ __all__ = [
     "Teacher",
     "Tutorial",
     "create_model",
-    "model_card",
 ]
 
 MODELS = {"tutorial": Tutorial, "s7": S7, "s7_dilated": S7Dilated, "teacher": Teacher}
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def model_card(name: str) -> dict[str, Any]:
-    """What a user of the pretrained weights needs, and how they were made.
-
-    For the user: `mean` and `std` of the images (fractions 0–1), the names of the `classes`,
-    `test_accuracy` (fraction 0–1), `parameters`. How they were made: command, seed, recipe,
-    history. Raises ValueError for a network without pretrained weights.
-    """
-    cards = {card.stem: card for card in sorted(WEIGHTS.glob("*.json"))}
-    if name not in cards:
-        raise ValueError(
-            f"there are no pretrained weights for {name!r} in {WEIGHTS}; "
-            f"there are some for: {', '.join(cards) or 'no network yet'}"
-        )
-    return json.loads(cards[name].read_text(encoding="utf-8"))
-
-
 def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module:
     """Build a network by name; the flags go to its class: ``create_model("s7", dilation=False)``.
 
-    With ``pretrained=True`` the network carries trained weights and is in eval mode, and its
-    attribute `card` is what `model_card` returns. These weights fit the default flags only.
+    With ``pretrained=True`` the network carries trained weights, for its default flags only, and
+    is in eval mode. Its attribute `card` is a dict: `mean` and `std` of the images (fractions 0–1),
+    the names of the `classes`, `test_accuracy` (fraction 0–1), `parameters`, and how the weights
+    were made (command, seed, recipe, teachers).
     Raises ValueError for an unknown name or flag, for an invalid value of a flag, and for weights
     that are missing or altered.
     """
@@ -72,7 +57,10 @@ def create_model(name: str, pretrained: bool = False, **flags: Any) -> nn.Module
 
 
 def _load_weights(network: nn.Module, name: str) -> nn.Module:
-    network.card, path = model_card(name), WEIGHTS / f"{name}.pt"
+    path = WEIGHTS / f"{name}.pt"
+    if not path.with_suffix(".json").exists():
+        raise ValueError(f"there are no pretrained weights for {name!r} in {WEIGHTS}")
+    network.card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if not path.exists() or (
         hashlib.sha256(path.read_bytes()).hexdigest() != network.card.get("sha256")
     ):

@@ -30,12 +30,6 @@ from utils.data import (
 from utils.data import images as images_module
 
 
-def test_the_images_that_are_taken(images):
-    taken = images.take(np.array([3, 0]))
-    assert np.array_equal(taken.images, images.images[[3, 0]]) and taken.classes == images.classes
-    assert taken.labels.tolist() == [0, 0] and taken.name == "noise" and len(taken) == 2
-
-
 def test_split(images):
     rest, val_set = split(images, 6)
     assert len(rest) == 54 and len(val_set) == 6

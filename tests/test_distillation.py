@@ -67,18 +67,6 @@ def test_without_a_cycle_nothing_repeats(images):
     )
 
 
-def test_an_epoch_that_was_stopped_is_asked_for_to_its_end(images):
-    teacher = Counted()
-    loader = taught(images, teacher)
-    batches = iter(loader)
-    next(batches), next(batches)
-    whole = epoch(loader, 0)
-    fresh = epoch(taught(images, Counted()), 0)
-    assert teacher.asked == 4
-    for batch, expected in zip(whole, fresh, strict=True):
-        assert torch.equal(batch[2], expected[2])
-
-
 def test_several_teachers_answer_with_the_mean_of_their_logits(images):
     several = epoch(taught(images, Counted(-2.0), Counted(), Counted(7.0)), 0)
     single = epoch(taught(images, Counted(2.0)), 0)

@@ -311,12 +311,16 @@ def test_without_images_nobody_is_graded(course):
     assert done.returncode and "nowhere holds no cifar-10-batches-py" in done.stderr
 
 
-def test_a_checkpoint_that_runs_code_is_refused(tmp_path, monkeypatch, capsys):
-    torch.save({"network": {}, "run": Bomb()}, tmp_path / "last.pt")
+@pytest.fixture
+def award(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     with mock.patch.dict(sys.modules):
-        award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
-        assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
+        yield runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
+
+
+def test_a_checkpoint_that_runs_code_is_refused(award, tmp_path, capsys):
+    torch.save({"network": {}, "run": Bomb()}, tmp_path / "last.pt")
+    assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
     assert "exploded" not in capsys.readouterr().out
 
 
@@ -343,13 +347,10 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_a_part_runs_the_convolutions_that_its_step_asks_for(
-    monkeypatch, capsys, part, options, points, words
+    award, capsys, part, options, points, words
 ):
-    monkeypatch.setattr(sys, "path", list(sys.path))
     network = nn.Sequential(part())  # torch takes None too
-    with mock.patch.dict(sys.modules):
-        award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
-        assert award({"dilated convolution": 50}, network, **options) == points
+    assert award({"dilated convolution": 50}, network, **options) == points
     assert re.search(words, capsys.readouterr().out)
 
 
@@ -363,13 +364,10 @@ class Bomb:
 
 
 def test_the_accuracy_is_that_of_the_checkpoint_on_the_real_test_set(
-    cifar10, tmp_path, monkeypatch, capsys
+    award, cifar10, tmp_path, capsys
 ):
     weights = answering(create_model("tutorial"), LABEL).state_dict()
     weights = {f"module.{name}": value for name, value in weights.items()}  # of DataParallel
     torch.save({"epoch": 3, "model_state_dict": weights}, tmp_path / "last.pt")
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with mock.patch.dict(sys.modules):
-        award = runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
-        assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
+    assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
     assert "10.00%" in capsys.readouterr().out  # 1,000 of the 10,000 images are of that class

@@ -141,13 +141,6 @@ def test_a_network_shown_again_does_not_replace_the_trained_one(session):
     assert all(shown[name].cpu().equal(value) for name, value in saved.items())
 
 
-def test_training_again_shows_the_finished_run(session, capsys):
-    file = (session["RUN"] / "last.pt").read_bytes()
-    session.run(TRAINING)
-    assert capsys.readouterr().out.count("epoch ") == 2
-    assert (session["RUN"] / "last.pt").read_bytes() == file
-
-
 def test_the_same_seed_trains_the_same_network_whatever_ran_before(session):
     first = load_checkpoint(session["RUN"] / "last.pt")["network"]
     for file in session["RUN"].glob("*.pt"):

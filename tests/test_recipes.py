@@ -52,9 +52,9 @@ def test_invalid_settings(name, value, words):
 
 
 def test_settings_that_contradict_each_other():
-    with pytest.raises(ValueError, match="at most a tenth of its 6000 images, not 601"):
-        get_recipe("quick", val_images=601)
-    assert get_recipe("quick", val_images=600).val_images == 600
+    with pytest.raises(ValueError, match="at most a tenth of its 4000 images, not 401"):
+        get_recipe("quick", val_images=401)
+    assert get_recipe("quick", val_images=400).val_images == 400
     with pytest.raises(ValueError, match="cycle is for a teacher's answers: give a temperature"):
         get_recipe("s7", cycle=5)
     with pytest.raises(ValueError, match="label_smoothing is for labels: leave out the temp"):

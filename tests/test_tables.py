@@ -112,7 +112,7 @@ def test_verdicts(seeds):
         assert row["points"] == (f"{mean:+.2f}".replace("-", "−") if seeds else "")
         low, high = result.interval
         words = f"{low:+.2f} to {high:+.2f}".replace("-", "−") if seeds > 1 else ""
-        assert row["interval"] == words
+        assert row["96.7% interval"] == words
     assert [row["true if"] for row in rows[:3]] == ["within ±0.5", "above 0", "above 1"]
 
 

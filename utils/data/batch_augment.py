@@ -14,6 +14,8 @@ FLIP_PROB = 0.5  # as in `make_augmentation`
 class BatchAugment:
     """`make_augmentation`, with the same arguments, for batches (n, 3, side, side) of range 0–255.
 
+    The side is 16 pixels or more: a cutout has 16.
+
     `draw` draws the parameters for n images with a NumPy generator, so that every device sees the
     same augmentation. Calling the object applies them to a batch.
     """
@@ -35,7 +37,7 @@ class BatchAugment:
         flipped = generator.random(n) < FLIP_PROB
         grid = sampling_grid(n, side, generator, **self.limits)
         grid[generator.random(n) >= self.affine_prob] = np.eye(2, 3)
-        corners = generator.integers(0, max(0, side - CUTOUT_SIDE) + 1, (n, 2))
+        corners = generator.integers(0, side - CUTOUT_SIDE + 1, (n, 2))
         corners[generator.random(n) >= self.cutout_prob] = -CUTOUT_SIDE
         return flipped, grid, corners
 

@@ -1,6 +1,6 @@
 """Records of runs, what they say about a claim, and tables and pictures of all that."""
 
-from .claims import judge, read_plan, signed
+from .claims import CONFIDENCE, judge, read_plan, signed
 from .diagram import draw_network
 from .plot import caption, frame, overlay, plot_confusion, plot_curves, plot_images, save_curves
 from .plot_study import (
@@ -16,6 +16,7 @@ from .summary import stage_table
 from .tables import made_on, markdown_table, stages_table, study_table
 
 __all__ = [
+    "CONFIDENCE",
     "accuracies",
     "add_record",
     "caption",

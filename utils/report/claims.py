@@ -9,7 +9,7 @@ from scipy import stats
 
 from .records import accuracies
 
-__all__ = ["Claim", "Result", "judge", "read_plan", "signed"]
+__all__ = ["CONFIDENCE", "Claim", "Result", "judge", "read_plan", "signed"]
 
 # Bonferroni's correction: an end of an interval is wrong by luck in 5 of 100 studies of one claim,
 # so in 5/3 where three claims together may be wrong in 5.
@@ -85,8 +85,8 @@ def judge(claims: list[Claim], records: list[dict]) -> list[Result]:
     """A verdict on each claim, from the differences at equal seeds.
 
     A claim holds if its whole interval lies where the claim is true, and does not hold if all of
-    it lies where the claim is false. Then luck makes one of three claims hold, or not hold, in at
-    most 5 of 100 studies.
+    it lies where the claim is false. Then one of three verdicts is false in at most 5 of 100
+    studies.
     """
     results = []
     for claim in claims:

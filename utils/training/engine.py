@@ -81,17 +81,12 @@ class Learner:
         return {name: getattr(self, name).state_dict() for name in self._parts}
 
     def load_state_dict(self, state: dict[str, dict]) -> None:
-        """Take up a saved state; RuntimeError, ValueError or KeyError for another network's."""
+        """Take up a saved state before the first step; RuntimeError, ValueError or KeyError for another network's."""
         if not state["scaler"]:  # from a device that needed none
             state["scaler"] = self.scaler.state_dict()
         for name in self._parts:
             getattr(self, name).load_state_dict(state[name])
-        # A device with another memory format may have written the momentum.
-        for weight, past in self.optimizer.state.items():
-            past["momentum_buffer"] = torch.empty_like(weight).copy_(past["momentum_buffer"])
         self._rates_on_device()
-        if self.graph:
-            self.graph = StepGraph(self.device)  # the old one would go on with the old momentum
 
     def _rates_on_device(self) -> None:
         """A graph would keep a plain number for ever; a tensor's value is read at every step."""

@@ -89,7 +89,7 @@ RECIPES = {
     "teacher": Recipe(model="teacher", epochs=80, batch_size=512, lr=0.03, val_images=2000,
                       **MORE),
     "analysis": Recipe(model="s7", epochs=4, lr=0.03, val_images=0, **LESS),
-    "quick": Recipe(model="s7", epochs=3, batch_size=32, lr=0.02, images=6000, val_images=600,
+    "quick": Recipe(model="s7", epochs=3, batch_size=32, lr=0.02, images=4000, val_images=400,
                     on_device=False),
     "tutorial": Recipe(model="tutorial", epochs=1, lr=0.01, optimizer="sgd", weight_decay=5e-4,
                        ema=0.0, affine_prob=0.0, cutout_prob=0.0),
