@@ -69,9 +69,9 @@ def award(
 ) -> int:
     """Say what the sheet measured for the rules named in `points`; return the points earned.
 
-    A `whole` network earns nothing before it puts out logits, a part whose last map has another
-    `side`, or that runs other convolutions than `layers` (kernel, stride, dilation), earns nothing
-    either. With a `run_dir` the accuracy is that of its last.pt.
+    Nothing is earned by a `whole` network that puts out no logits, by a part whose last map has
+    another `side`, and by a part that runs other convolutions than `layers` (kernel, stride,
+    dilation). With a `run_dir` the accuracy is that of its last.pt.
     """
     network = nn.Identity() if network is None else network
     if side and not _has_side(network, side) or layers and not _has_layers(network, layers):
@@ -168,11 +168,11 @@ def _has_layers(part: nn.Module, wanted: Sequence[tuple[int, int, int]]) -> bool
         for op in trace(part.eval(), torch.zeros(1, 3, 32, 32))
         if op.is_conv
     ]
-    if found != wanted:
+    if found != list(wanted):
         print("0 points: the convolutions, each (kernel, stride, dilation) as in step 1, should be")
         print(f"{'':13}{', '.join(map(str, wanted))} and they are")
         print(f"{'':13}{', '.join(map(str, found)) or 'none'}.")
-    return found == wanted
+    return found == list(wanted)
 
 
 def _sum(rules: list[Rule], points: dict[str, int]) -> int:

@@ -36,7 +36,7 @@ class ConvNormAct(nn.Sequential):
         super().__init__()
         padding = dilation * (kernel_size // 2) if padded else 0
         # No bias: the batch norm that follows has one.
-        conv = DepthwiseConv if groups > 1 else nn.Conv2d
+        conv = DepthwiseConv if 1 < groups == in_channels else nn.Conv2d
         self.conv = conv(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False
         )
@@ -79,9 +79,11 @@ class SeparableConv(nn.Sequential):
 
 
 class ResidualPair(nn.Sequential):
-    """x + f(g(x)): two convolutions of the same class, each with its own dilation.
+    """x + f(x), where f is two convolutions of the same class, each with its own dilation.
 
-    The source of x + … is He et al. 2016, https://arxiv.org/abs/1512.03385.
+    Source: He et al. 2016, https://arxiv.org/abs/1512.03385. There ReLU follows the sum; here SiLU
+    comes before it, and the shortcut carries x on unchanged (He et al. 2016b,
+    https://arxiv.org/abs/1603.05027).
     """
 
     def __init__(

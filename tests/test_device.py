@@ -87,7 +87,7 @@ def test_a_step_is_recorded_once_when_it_is_warm(monkeypatch):
     assert cuda.captured == [] and ran == [16] * 2
     cuda, ran, learner = graphed_steps(monkeypatch, [16] * 8)
     assert len(cuda.captured) == 1 and cuda.replayed == 5
-    assert ran == [16] * (StepGraph.WARM_UP + 1)  # one more to record it
+    assert ran == [16] * (StepGraph.EAGER_STEPS + 1)  # one more to record it
     assert learner.schedule.last_epoch == 8  # which moves at every step
 
 

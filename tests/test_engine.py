@@ -53,20 +53,20 @@ def test_it_learns(images):
 
 
 @pytest.mark.parametrize("ema", [0.9, 0.2, 0.0])
-def test_the_network_is_the_average_of_the_trained_weights(images, ema):
+def test_the_network_is_the_average_of_the_raw_weights(images, ema):
     network = tiny()
     learner = Learner(network, replace(RECIPE, ema=ema), CPU, steps=STEPS)
     average = [value.clone() for value in tiny().state_dict().values()]
     batches = iter(augmented(images))
     for step in range(1, STEPS + 1):
         pictures, labels = next(batches)
-        learner.trained.train()
+        learner.raw.train()
         learner.step(pictures, F.cross_entropy, labels)
         decay = min(ema, (1 + step) / (10 + step))
-        for past, value in zip(average, learner.trained.state_dict().values(), strict=True):
+        for past, value in zip(average, learner.raw.state_dict().values(), strict=True):
             if value.is_floating_point():
                 past.lerp_(value, 1 - decay)
-    assert learner.network is network and (learner.trained is network) == (ema == 0)
+    assert learner.network is network and (learner.raw is network) == (ema == 0)
     for past, value in zip(average, network.state_dict().values(), strict=True):
         assert not value.is_floating_point() or torch.allclose(value, past, atol=1e-6)
 

@@ -327,7 +327,7 @@ def test_a_checkpoint_that_runs_code_is_refused(award, tmp_path, capsys):
 @pytest.mark.parametrize(
     "part, options, points, words",
     [
-        (lambda: conv(8, dilation=2), {"side": 32, "layers": [(3, 1, 2)]}, 50, ""),
+        (lambda: conv(8, dilation=2), {"side": 32, "layers": ((3, 1, 2),)}, 50, ""),
         (lambda: conv(8, dilation=3), {"side": 32, "layers": [(3, 1, 2)]}, 0, "are\n.*(3, 1, 3)"),
         (
             lambda: nn.Conv2d(3, 8, 3, padding=(1, 2), dilation=(1, 2)),

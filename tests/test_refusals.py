@@ -53,6 +53,12 @@ def test_a_temperature_needs_a_teacher(images, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_run_with_a_history_goes_on_from_its_checkpoint_only(images, tmp_path):
+    _, run = train_tiny(images, tmp_path / "first")
+    with pytest.raises(ValueError, match="a history, but there is no .*last.pt; make a fresh Run"):
+        train(tiny(), images, images, run, tmp_path / "second", device=CPU)
+
+
 @pytest.mark.parametrize("outputs", [2, 10])
 def test_a_network_for_other_classes(images, tmp_path, outputs):
     network = nn.Sequential(*tiny()[:-1], nn.Linear(6, outputs))

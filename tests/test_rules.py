@@ -282,6 +282,12 @@ def test_what_is_not_global_average_pooling(function, fails):
     assert failed(ending(function)) == fails
 
 
+def test_a_maximum_of_maps_that_hardly_vary_is_no_mean():
+    levels = torch.arange(8.0).view(8, 1, 1)
+    assert failed(ending(lambda x: (0.01 * x + levels).amax((2, 3)))) == {GAP}
+    assert not failed(ending(lambda x: (0.01 * x + levels).mean((2, 3))))
+
+
 def test_what_follows_may_write_into_the_average():
     network = good()
     network.O.insert(1, nn.ReLU(inplace=True))

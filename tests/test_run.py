@@ -29,7 +29,7 @@ def test_history(images, tmp_path, monkeypatch):
     assert all(
         torch.equal(saved["network"][key], value) for key, value in network.state_dict().items()
     )
-    assert not torch.equal(saved["trained"]["0.weight"], saved["network"]["0.weight"])
+    assert not torch.equal(saved["raw"]["0.weight"], saved["network"]["0.weight"])
     assert len(evaluated) == 6 and all(one is network for one in evaluated)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from models import create_model
 from utils.data import make_augmentation
 from utils.grading import Rule, SpecSheet, receptive_fields, spec_sheet
-from utils.grading.rules import run_rules
+from utils.grading.rules import find_weights, run_rules
 from utils.report import draw_network
 
 AUGMENTATION = make_augmentation(
@@ -142,6 +142,9 @@ def test_weights_of_a_wrapped_network(run_dir):
     torch.save(torch.compile(good()).state_dict(), run_dir / "best.pt")
     torch.save(nn.DataParallel(good()).state_dict(), run_dir / "last.pt")
     assert checkpoints(run_dir) == ("best: weights, last: weights", True)
+    own = nn.Sequential()
+    own.module = nn.Linear(2, 2)  # a name of its own
+    assert find_weights(own.state_dict(), own).keys() == own.state_dict().keys()
 
 
 def test_more_than_weights(run_dir):

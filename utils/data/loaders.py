@@ -18,9 +18,9 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class DeviceLoader:
     """Batches on the device: images float32 (n, 3, 32, 32), normalised, and labels int64 (n,).
 
-    The data set lies on the device, as uint8. With an augmentation the images are also shuffled.
-    Order and augmentation depend only on (seed, epoch), so a resumed run sees the same batches.
-    `set_epoch` chooses the epoch; the last batch may be smaller.
+    The data set lies on the device, as uint8. With an augmentation the images are shuffled, without
+    one they keep their order. Order and augmentation depend only on (seed, epoch), so a resumed run
+    sees the same batches. `set_epoch` chooses the epoch; the last batch may be smaller.
     """
 
     def __init__(

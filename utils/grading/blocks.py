@@ -10,7 +10,7 @@ from .trace import STATISTICS, Operation
 __all__ = ["Block", "blocks", "convs_on_maps", "final_map", "pools", "shrinks", "unpadded_shape"]
 
 GIVEN_NAME = re.compile(r"\bC\d+\b")  # "C3" in "net.C3.0.conv.weight"
-# ATen's names. Those of TAKE_ALL may give smaller maps, but skip no pixel as pooling does.
+# ATen's names. Crops and splits make maps smaller, but they are no pooling.
 TAKE_ALL = {"constant_pad_nd", "permute", "transpose", "split", "split_with_sizes", "glu"}
 # Circular padding writes into a new_empty.
 PADS = {"constant_pad_nd", "replication_pad2d", "reflection_pad2d", "new_empty"}

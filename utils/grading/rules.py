@@ -125,7 +125,7 @@ def _global_average(operations: list[Operation]) -> tuple[str, bool]:
     later, features = operations[operations.index(last) + 1 :], last.output.float()
     # The second order of axes is that of maps (N, H, W, C), as a norm of channels wants them.
     for axes in ((2, 3), (1, 2)):
-        mean, spread = features.mean(axes), features.std()
+        mean, spread = features.mean(axes), features.std(axes) + 1e-4 * features.abs().max()
         if any(_is_close(op.output, mean, spread) for op in later):
             sides = [last.out_shape[axis] for axis in axes]
             return f"mean of {_x(sides)}, {mean.shape[1]} channels", True
@@ -158,20 +158,15 @@ def _checkpoints(network: nn.Module, run_dir: Path) -> tuple[str, bool]:
 
 def find_weights(state: dict, network: nn.Module) -> dict[str, torch.Tensor] | None:
     """The weights that fit a network in what was saved, alone or within a dict; None without."""
-    wanted = _shapes(network.state_dict())
+    names = {WRAPPED.sub("", name): name for name in network.state_dict()}
+    wanted = [value.shape for value in network.state_dict().values()]
     for inside in (state, *state.values()):
-        if isinstance(inside, dict) and _shapes(inside) == wanted:
-            return _tensors(inside)
+        # torch.compile and DataParallel put words of their own in front of names.
+        tensors = inside.items() if isinstance(inside, dict) else ()
+        found = {WRAPPED.sub("", name): x for name, x in tensors if torch.is_tensor(x)}
+        if found.keys() == names.keys() and [found[name].shape for name in names] == wanted:
+            return {own: found[name] for name, own in names.items()}
     return None
-
-
-def _tensors(inside: dict) -> dict[str, torch.Tensor]:
-    # torch.compile and DataParallel put words of their own in front.
-    return {WRAPPED.sub("", name): x for name, x in inside.items() if torch.is_tensor(x)}
-
-
-def _shapes(inside: dict) -> dict[str, torch.Size]:
-    return {name: x.shape for name, x in _tensors(inside).items()}
 
 
 def _is_dilated(conv: Operation) -> bool:
@@ -179,7 +174,7 @@ def _is_dilated(conv: Operation) -> bool:
 
 
 def _is_close(values: torch.Tensor, mean: torch.Tensor, spread: torch.Tensor) -> bool:
-    """Whether they differ by rounding only, which 1 % of the map's spread leaves room for."""
+    """Whether they differ by rounding only, which 1 % of each map's spread leaves room for."""
     same_size = values.numel() == mean.numel()
     return same_size and bool(((values.reshape(mean.shape) - mean).abs() <= 0.01 * spread).all())
 

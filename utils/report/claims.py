@@ -11,8 +11,8 @@ from .records import accuracies
 
 __all__ = ["CONFIDENCE", "Claim", "Result", "judge", "read_plan", "signed"]
 
-# Bonferroni's correction: an end of an interval is wrong by luck in 5 of 100 studies of one claim,
-# so in 5/3 where three claims together may be wrong in 5.
+# Three claims share an error of 5 % (Bonferroni): each one-sided test gets 5/3 %. A two-sided
+# interval leaves that much out at both ends.
 CONFIDENCE = 1 - 2 * 0.05 / 3
 
 
@@ -85,8 +85,8 @@ def judge(claims: list[Claim], records: list[dict]) -> list[Result]:
     """A verdict on each claim, from the differences at equal seeds.
 
     A claim holds if its whole interval lies where the claim is true, and does not hold if all of
-    it lies where the claim is false. Then one of three verdicts is false in at most 5 of 100
-    studies.
+    it lies where the claim is false. Then at least one of three verdicts is false in at most 5 of
+    100 studies.
     """
     results = []
     for claim in claims:

@@ -55,7 +55,7 @@ class StepGraph:
     See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
     """
 
-    WARM_UP = 3  # steps: libraries choose their kernels, the optimizer makes its buffers
+    EAGER_STEPS = 3  # libraries choose their kernels, the optimizer makes its buffers
 
     def __init__(self, device: torch.device) -> None:
         self.steps, self.graph, self.inputs, self.outputs = 0, None, (), ()
@@ -74,7 +74,7 @@ class StepGraph:
         with torch.cuda.stream(self.stream):
             outputs = step(*inputs)
         current.wait_stream(self.stream)
-        if self.graph is None and self.steps >= self.WARM_UP:
+        if self.graph is None and self.steps >= self.EAGER_STEPS:
             self.inputs, self.graph = tuple(x.clone() for x in inputs), torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph, stream=self.stream):  # recorded, not run
                 self.outputs = step(*self.inputs)

@@ -22,8 +22,8 @@ WARM_UP = 0.2
 class Learner:
     """All that a training step changes: weights, their average, optimizer, schedule and scaler.
 
-    `trained` is the network whose weights the steps move. `network` is their moving average over
-    the steps: it is what is evaluated, saved and shipped. With ``recipe.ema == 0`` both are the
+    `raw` is the network whose weights the steps move. `network` is their moving average over the
+    steps: it is what is evaluated, saved and shipped. With ``recipe.ema == 0`` both are the
     same. The network given moves to the device and becomes `network`. `steps` are those of the
     whole run, for the schedule.
     """
@@ -31,8 +31,8 @@ class Learner:
     def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device, steps: int):
         self.device, self.dtype, self.ema = device, amp_dtype(device), recipe.ema
         self.network = network.to(device, memory_format=memory_format(device))
-        self.trained = copy_network(network) if recipe.ema else network
-        self.optimizer = make_optimizer(self.trained, recipe)
+        self.raw = copy_network(network) if recipe.ema else network
+        self.optimizer = make_optimizer(self.raw, recipe)
         peak = WARM_UP * steps  # the step with the full rate
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
@@ -44,7 +44,7 @@ class Learner:
         )
         self.graph = StepGraph(device) if graphed else None
         self._rates_on_device()
-        self._averages, self._weights = _numbers(self.network), _numbers(self.trained)
+        self._averages, self._weights = _numbers(self.network), _numbers(self.raw)
 
     @property
     def lr(self) -> float:
@@ -69,7 +69,7 @@ class Learner:
         self, criterion: Callable, images: torch.Tensor, *targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            logits = self.trained(images)
+            logits = self.raw(images)
         loss = criterion(logits.float(), *targets)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -81,7 +81,10 @@ class Learner:
         return {name: getattr(self, name).state_dict() for name in self._parts}
 
     def load_state_dict(self, state: dict[str, dict]) -> None:
-        """Take up a saved state before the first step; RuntimeError, ValueError or KeyError for another network's."""
+        """Take up a saved state, before the first step.
+
+        Raises RuntimeError, ValueError or KeyError for another network's.
+        """
         if not state["scaler"]:  # from a device that needed none
             state["scaler"] = self.scaler.state_dict()
         for name in self._parts:
@@ -94,7 +97,7 @@ class Learner:
             rate = float(group["lr"])
             group["lr"] = torch.tensor(rate, device=self.device) if self.graph else rate
 
-    _parts = ("network", "trained", "optimizer", "schedule", "scaler")
+    _parts = ("network", "raw", "optimizer", "schedule", "scaler")
 
 
 def _numbers(network: nn.Module) -> list[torch.Tensor]:
@@ -108,7 +111,7 @@ def train_epoch(batches: Iterable, criterion: Callable, learner: Learner) -> tor
     They are of augmented images, while the weights still move. Labels and what follows them
     (teachers' answers) go to the criterion.
     """
-    learner.trained.train()
+    learner.raw.train()
     totals = torch.zeros(3, device=learner.device)
     for images, labels, *answers in batches:
         loss, logits = learner.step(images, criterion, labels, *answers)

@@ -7,7 +7,7 @@ __all__ = ["RECIPES", "Recipe", "get_recipe"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that decides a result, besides network, data and seed.
+    """What decides a result, besides network, data, seed and a few constants of the training code.
 
     Raises ValueError for an invalid setting.
     """
@@ -21,7 +21,7 @@ class Recipe:
     ema: float = 0.998  # the average's largest decay; 0: the last step's weights are the network
     label_smoothing: float = 0.0
     temperature: float = 0.0  # above 0: learn a teacher's answers, softened, and not the labels
-    cycle: int = 0  # epochs until augmentation repeats and a teacher need not answer; 0: never
+    cycle: int = 0  # after so many epochs images and teachers' answers repeat; 0: never
     val_images: int = 5000  # training images that choose best.pt; 0: there is no best.pt
     images: int = 50_000  # of the training set, before the validation images are taken from them
     shift: float = 0.125  # of the side; truncated to whole pixels

@@ -150,6 +150,8 @@ def _save(run_dir: Path, learner: Learner, run: Run) -> None:
 def _resume(path: Path, learner: Learner, run: Run, test_loader: DeviceLoader) -> None:
     """Go on behind the last whole epoch, where there is a checkpoint."""
     if not path.exists():
+        if run.history:
+            raise ValueError(f"this Run has a history, but there is no {path}; make a fresh Run")
         return
     state = load_checkpoint(path)
     saved = Run(**state["run"])
