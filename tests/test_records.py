@@ -40,7 +40,8 @@ def read(path, *lines: str) -> tuple[list[dict], list[str]]:
         (line("no dilation"), "variant no dilation, not one of: slim, dense"),
         (line(dataset="handwritten digits"), "dataset handwritten digits, not CIFAR-10"),
         (line(recipe=asdict(replace(RECIPE, lr=0.1))), "lr 0.1, not 0.03"),
-        (line(recipe={}), "model None, not s7"),
+        (line(recipe={}), "half-written or foreign"),
+        (line(recipe=asdict(RECIPE) | {"mixup": 0.1}), "half-written or foreign"),
         (line(recipe=None), "half-written or foreign"),
         (line(flags={"width": 0.9}), "flags {'width': 0.9}, not {'pairs': [1,"),
         (line(history=[]), "no finished run"),
@@ -53,6 +54,12 @@ def test_bad_lines_are_named_and_left_out(tmp_path, bad, words):
     assert accuracies(records, "slim") == {1: 70.0}
     assert len(left_out) == 1
     assert left_out[0].startswith("a.jsonl, line 2: ") and words in left_out[0]
+
+
+def test_a_setting_that_is_younger_than_the_record_had_its_default(tmp_path):
+    older = {name: value for name, value in asdict(RECIPE).items() if name != "label_smoothing"}
+    records, left_out = read(tmp_path / "a.jsonl", line(recipe=older))
+    assert len(records) == 1 and not left_out
 
 
 def test_accuracies_are_percent_in_the_order_of_seeds():

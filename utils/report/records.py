@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+
+from ..training import Recipe
 
 __all__ = ["accuracies", "add_record", "describe", "device_name", "read_records"]
 
@@ -30,7 +33,8 @@ def read_records(path: Path, wanted: dict[str, dict]) -> tuple[list[dict], list[
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            name, found = record["variant"], record | record["recipe"]
+            # A setting that is younger than the record had its default value.
+            name, found = record["variant"], record | asdict(Recipe(**record["recipe"]))
             run = name, record["seed"]
             ours = wanted.get(name, {"variant": f"one of: {', '.join(wanted)}"})
             wrong = [f"{k} {found.get(k)}, not {v}" for k, v in ours.items() if found.get(k) != v]
