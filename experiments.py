@@ -37,11 +37,10 @@ def read_study(study: str, path: Path | None = None) -> list[dict]:
     """The runs of a study's variants as they are today. Each line left out is named on stderr."""
     wanted = {}
     for name, variant in STUDIES[study].items():
-        recipe = variant.get_recipe()
-        network = create_model(recipe.model, **variant.flags)
+        network = create_model(variant.recipe.model, **variant.flags)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         described = {"dataset": "CIFAR-10", "flags": variant.flags, "parameters": parameters}
-        wanted[name] = asdict(recipe) | described
+        wanted[name] = asdict(variant.recipe) | described
     records, left_out = read_records(path or FOLDER / f"{study}.jsonl", wanted)
     for sentence in left_out:
         print(f"left out: {sentence}", file=sys.stderr)
@@ -53,10 +52,9 @@ def run_variant(
 ) -> dict:
     """Train one variant from one seed; its record, plain values only."""
     variant = STUDIES[study][name]
-    recipe = variant.get_recipe()
     words = "".join(letter if letter.isalnum() else "_" for letter in name)
     _, run = run_recipe(
-        recipe,
+        variant.recipe,
         seed,
         runs / study / f"{words}-{seed}",
         command=command,
@@ -69,7 +67,7 @@ def run_variant(
         "variant": name,
         "test_accuracy": run.history[-1]["test_acc"],
         "val_accuracy": run.history[-1].get("val_acc"),
-        **measure(recipe.model, variant.flags),
+        **measure(variant.recipe.model, variant.flags),
         "seconds": round(run.seconds, 1),
         **run.to_dict(),
     }

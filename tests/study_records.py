@@ -13,7 +13,7 @@ MACHINE = {"device": "test device", "precision": "float32", "python": "3.11", "t
 def record(study: str, name: str, seed: int = 0, accuracy: float = 0.8, **changes) -> dict:
     """One run's record as experiments.py writes it."""
     variant = STUDIES[study][name]
-    recipe = variant.get_recipe()
+    recipe = variant.recipe
     history = [
         {"epoch": epoch, "test_acc": accuracy * epoch / recipe.epochs, "seconds": 2.0}
         for epoch in range(1, recipe.epochs + 1)

@@ -10,8 +10,6 @@ from study_records import analysis
 
 import tables
 from experiments import FOLDER, STUDIES, measure
-from models import create_model
-from utils.report import stages_table, study_table
 
 NOTEBOOK = json.loads(Path("Assignments/S7/S7_Analysis.ipynb").read_text(encoding="utf-8"))
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
@@ -41,16 +39,6 @@ def test_the_records_are_of_todays_networks(study):
         assert {name: record[name] for name in today} == today
 
 
-def test_the_notebook_shows_the_tables_of_the_records():
-    runs, longer = map(tables.read_study, ("analysis", "longer"))
-    twice = f"{study_table('longer', longer)}\n\n{tables.verdicts(longer, claims=1)}"
-    variants, stages = study_table("analysis", runs), stages_table(create_model("s7_dilated"))
-    made = [tables.verdicts(runs), twice, variants, stages]
-    data = [output.get("data", {}) for cell in CODE for output in cell["outputs"]]
-    shown = ["".join(one["text/markdown"]) for one in data if "text/markdown" in one]
-    assert shown == made and len(CODE) <= 20
-
-
 def test_prose_holds_no_measured_figure():
     """A percentage or a mean ± spread in prose would have to be kept up to date by hand."""
     prose = "".join("".join(c["source"]) for c in NOTEBOOK["cells"] if c["cell_type"] == "markdown")
@@ -60,11 +48,7 @@ def test_prose_holds_no_measured_figure():
 
 @pytest.mark.parametrize(
     "seeds, variants",
-    [
-        *((seeds, tuple(STUDIES["analysis"])) for seeds in (0, 1, 3, 12)),
-        *((seeds, ("slim",)) for seeds in (1, 12)),
-        *((seeds, ("slim", "dense", "slim, width 0.7")) for seeds in (1, 12)),
-    ],
+    [(0, ()), (1, ("slim", "dense")), (3, ("slim", "dense", "no dilation"))],
 )
 def test_the_notebook_runs_with_any_records(seeds, variants, monkeypatch, tmp_path, capsys):
     """Every cell that reads the runs of the analysis, without those that measure networks."""

@@ -17,7 +17,7 @@ from experiments import read_study
 from models import create_model
 from models.layers import DepthwiseConv, ResidualPair
 from utils.data import CIFAR10_MEAN, CIFAR10_STD, DeviceLoader
-from utils.grading import receptive_field, receptive_fields
+from utils.grading import receptive_field
 from utils.training import evaluate
 
 SHIPPED = [card.stem for card in models.WEIGHTS.glob("*.json")]
@@ -47,26 +47,8 @@ def test_every_size_gives_logits(name: str, smallest: int):
         assert seven(torch.zeros(1, 3, *size)).shape == (1, 7)
 
 
-def test_parameters():
-    assert {name: total(create_model(name)) for name in models.MODELS} == {
-        "tutorial": 62_006,  # as in PyTorch's tutorial
-        "s7": 196_938,
-        "s7_dilated": 196_490,
-        "teacher": 3_348_794,
-    }
-
-
-@pytest.mark.parametrize(
-    "name, fields", [("s7", [11, 37, 73, 113]), ("s7_dilated", [7, 25, 43, 53])]
-)
-def test_receptive_fields_without_holes(name: str, fields: list[int]):
-    masks = receptive_fields(create_model(name)).values()
-    assert [mask.shape for mask in masks] == [(side, side) for side in fields]
-    assert all(mask.all() for mask in masks)
-
-
 @pytest.mark.parametrize("name", ["s7", "s7_dilated", "teacher"])
-def test_the_comments_give_shapes_and_receptive_fields(name: str):
+def test_the_comments_give_shapes_and_receptive_fields_which_have_no_holes(name: str):
     network, layers, measured, edges = create_model(name).eval(), [], [], set()
     parts = list(network)[:-1]
     for stage in [parts] if name == "teacher" else parts:
@@ -74,7 +56,9 @@ def test_the_comments_give_shapes_and_receptive_fields(name: str):
         for end in range(len(measured) + 1, len(layers) + 1):
             part = nn.Sequential(*layers[:end])
             shape = part(torch.zeros(1, 3, 32, 32)).shape[1:]
-            measured.append((*shape, max(receptive_field(part).shape)))
+            field = receptive_field(part)
+            assert field.all()
+            measured.append((*shape, max(field.shape)))
         edges |= {measured[-len(stage)], measured[-1]}
     source = inspect.getsource(type(network))
     comments = re.findall(r"# \(N, (\d+), (\d+), (\d+)\) +(\d+)$", source, re.MULTILINE)

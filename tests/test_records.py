@@ -10,9 +10,9 @@ from experiments import STUDIES
 from utils.report import accuracies, read_records
 
 STUDY = STUDIES["analysis"]
-RECIPE = STUDY["slim"].get_recipe()
+RECIPE = STUDY["slim"].recipe
 WANTED = {
-    name: asdict(STUDY[name].get_recipe()) | {"flags": STUDY[name].flags, "dataset": "CIFAR-10"}
+    name: asdict(STUDY[name].recipe) | {"flags": STUDY[name].flags, "dataset": "CIFAR-10"}
     for name in ("slim", "dense")
 }
 
