@@ -58,7 +58,7 @@ def rules() -> str:
     augmentation = make_augmentation(**Recipe(**network.card["recipe"]).augmentation)
     rows = []
     for rule in spec_sheet(network, augmentation, accuracy=network.card["test_accuracy"]):
-        name, verdict = f"{rule.number} {rule.rule}", MARKS[rule.passed]
+        name, verdict = f"{rule.number} {rule.name}", MARKS[rule.passed]
         rows.append((name, rule.required, rule.measured or "in the notebook", verdict))
     return markdown_table(("rule", "required", "measured", "verdict"), rows)
 

@@ -35,7 +35,7 @@ def cutout(fill=MEAN_PIXEL, **sizes):
 
 
 def measure(*steps):
-    return {rule.rule: rule for rule in measure_augmentation(A.Compose(steps))}
+    return {rule.name: rule for rule in measure_augmentation(A.Compose(steps))}
 
 
 def words(name, *steps):
@@ -79,7 +79,10 @@ def test_missing_repeated_and_switched_off_steps():
     assert failed(A.VerticalFlip(p=0.5)) == {FLIP, AFFINE, CUTOUT}
     assert words(CUTOUT, flip()) == "none" == words(CUTOUT, cutout(p=0))
     assert failed(flip(), flip(), affine(), cutout()) == {FLIP}
-    assert words(CUTOUT, cutout(), cutout()) == "2 of them, not one"
+    assert words(CUTOUT, cutout(), cutout()) == "2 such steps, not one"
+    assert failed(flip(1), affine(p=1), cutout(p=1)) == {FLIP}
+    assert failed(flip(0.01), affine(p=0.01), cutout(p=0.04)) == {FLIP, AFFINE, CUTOUT}
+    assert words(FLIP, flip(1)) == "mirrored, p = 1 (nearly always)"
     assert words(CUTOUT, cutout(num_holes_range=(1, 2))).startswith("2 holes or one 16×16 of")
     no_width = A.CoarseDropout((1, 1), hole_height_range=(16, 16), fill=MEAN_PIXEL)
     assert words(CUTOUT, no_width) == "one 16×0, which are no pixels, p = 0.5"

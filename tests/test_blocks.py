@@ -45,6 +45,18 @@ def test_other_numbers_of_strides_are_not(plan, count):
     assert len(names(Flat([int(stride) for stride in plan]))) == count + 1
 
 
+@pytest.mark.parametrize("mode", ["replicate", "reflect", "circular", "zeros"])
+def test_padding_before_a_strided_layer_is_no_map(mode):
+    first, *others = [conv(3, 8), *(conv(8, 8, stride=2, padding_mode=mode) for _ in range(3))]
+    if mode == "zeros":
+        for layer in others:
+            layer[0].padding = (0, 0)
+            layer.insert(0, nn.ZeroPad2d(1))
+    network = nn.Sequential(first, *others, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+    found = blocks(trace(network.eval(), torch.zeros(2, 3, 32, 32)))
+    assert [block.out_shape[2:] for block in found[:4]] == [(n, n) for n in (32, 16, 8, 4)]
+
+
 def test_transition_layers_belong_to_a_neighbour():
     network = nn.Sequential()
     for i in (1, 2, 3):

@@ -53,12 +53,54 @@ def test_an_accuracy_that_is_no_fraction(accuracy):
         spec_sheet(good(), accuracy=accuracy)
 
 
-def test_probabilities_are_no_logits():
+@pytest.mark.parametrize(
+    "last, words",
+    [
+        (nn.LogSoftmax(1), "(2, 10) on cpu"),
+        (nn.Sequential(nn.ReLU(), nn.Linear(10, 10)), "(2, 10) on cpu"),
+        (nn.Softmax(1), "no logits: leave out the softmax at the end"),
+        (nn.Softmax(0), "no logits: leave out the softmax at the end"),
+        (nn.Sigmoid(), "no logits: leave out the sigmoid at the end"),
+        (nn.Sequential(nn.ReLU(inplace=True), nn.Flatten()), "no logits: leave out the relu at"),
+    ],
+)
+def test_an_activation_at_the_end_leaves_no_logits(last, words):
     network = good()
-    for last, passed in ((nn.LogSoftmax(1), True), (nn.Softmax(1), False)):
-        network.O[2] = nn.Sequential(nn.Linear(8, 10), last)
-        assert spec_sheet(network)[0].passed == passed
-    assert spec_sheet(network)[0].measured.startswith("probabilities: leave out the softmax")
+    network.O[2] = nn.Sequential(nn.Linear(8, 10), last)
+    first = spec_sheet(network)[0]
+    assert first.measured.startswith(words) and first.passed == ("leave" not in words)
+
+
+def test_a_network_that_has_diverged():
+    network = good()
+    nn.init.constant_(network.C4[1][0][0].weight, float("nan"))
+    assert spec_sheet(network)[0].measured.startswith("not a number: this network's weights")
+
+
+def test_what_looks_at_a_map_changes_no_verdict():
+    network, kept = good(), []
+    for look in (
+        lambda _, __, out: kept.append(out),  # as a Grad-CAM keeps it
+        lambda _, __, out: kept.append(out.detach().cpu().numpy()),
+        lambda _, __, out: kept.append(out.isnan().any() + (out > 0).float().mean()),
+        Keeper().keep,
+    ):
+        network.C4.register_forward_hook(look)
+    network(torch.randn(2, 3, 32, 32))
+    assert str(spec_sheet(network)) == str(spec_sheet(good()))
+
+
+class Keeper:
+    def keep(self, module, images, out):
+        self.out = out  # has a graph: torch refuses to copy it
+
+
+def test_a_network_that_cannot_be_copied():
+    network = good()
+    network.log = open(__file__, encoding="utf-8")
+    with network.log:
+        words = "ValueError: the network can't be copied (cannot pickle '_io.TextIOWrapper' object)"
+        assert spec_sheet(network)[0].measured.startswith(words)
 
 
 def test_lazy_layers_run_first():

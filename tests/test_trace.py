@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from small_networks import good
 from torch import nn
 
-from utils.grading import trace
+from utils.grading import receptive_field, trace
 
 IMAGES = torch.zeros(1, 3, 32, 32)
 
@@ -38,6 +38,29 @@ def test_data_is_followed_through_a_buffer_that_it_is_written_into():
             return (buffer + 1).sum()
 
     assert [op.name for op in trace(Writes(), IMAGES)][-2:] == ["add", "sum"]
+
+
+def test_only_what_reaches_the_output_counts_written_into_a_buffer_or_not():
+    class Writes(nn.Module):
+        def forward(self, x):
+            self.kept = x.exp().detach()
+            buffer = torch.zeros_like(x)
+            buffer[:, :2] = F.conv2d(x, torch.ones(2, 3, 1, 1))
+            return buffer.sum()
+
+    names = {op.name for op in trace(Writes(), IMAGES)}
+    assert names >= {"zeros_like", "convolution", "copy_", "sum"} and "exp" not in names
+
+
+@torch.jit.script
+def scripted_mish(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.tanh(F.softplus(x))
+
+
+def test_scripted_functions_do_not_disturb_the_count_of_calls():
+    network = good()
+    network.C2.extra = lambda x: scripted_mish(x)  # by its name, as networks call it
+    assert receptive_field(network).shape == receptive_field(good()).shape
 
 
 def test_an_operation_knows_its_module_in_a_network_of_a_short_name():

@@ -10,8 +10,8 @@ from .trace import STATISTICS, Operation
 __all__ = ["Block", "blocks", "convs_on_maps", "final_map", "pools", "shrinks", "unpadded_shape"]
 
 GIVEN_NAME = re.compile(r"\bC\d+\b")  # "C3" in "net.C3.0.conv.weight"
-# ATen's names. Crops and splits make maps smaller, but they are no pooling.
-TAKE_ALL = {"constant_pad_nd", "permute", "transpose", "split", "split_with_sizes", "glu"}
+# ATen's names. They may make a map smaller, but leave out no pixel between two that stay.
+NO_POOLING = {"constant_pad_nd", "permute", "transpose", "split", "split_with_sizes", "glu"}
 # Circular padding writes into a new_empty.
 PADS = {"constant_pad_nd", "replication_pad2d", "reflection_pad2d", "new_empty"}
 
@@ -59,9 +59,17 @@ def convs_on_maps(operations: list[Operation]) -> list[Operation]:
 
 
 def final_map(operations: Iterable[Operation]) -> Operation | None:
-    """The operation that puts out the last feature map, the one that pooling or flattening ends."""
+    """The operation that puts out the last feature map, the one that pooling or flattening ends.
+
+    A padded map is none of its own: the padding belongs to the convolution that follows.
+    """
+    operations = list(operations)
+    padded = {
+        op.call for op in operations if op.name in PADS and prod(op.out_shape) > prod(op.in_shape)
+    }
     results = {op.call: op for op in operations}  # of what a torch function does, the last one
-    return next((op for op in reversed(results.values()) if op.is_map), None)
+    maps = (op for op in reversed(results.values()) if op.is_map and op.call not in padded)
+    return next(maps, None)
 
 
 def _given_names(body: list[Operation], convs: list[Operation]) -> list[str]:
@@ -109,14 +117,14 @@ def shrinks(conv: Operation) -> bool:
 def pools(op: Operation) -> bool:
     """Whether it is pooling of any size, or else makes maps smaller without a convolution.
 
-    The average of a whole map is not meant, nor is a crop: neither skips a pixel.
+    One number for a whole map is not meant, nor is a crop, which takes off the rim only.
     """
     if op.is_conv or len(op.in_shape) != 4 or op.name in STATISTICS:
         return False
-    if "avg_pool" in op.name and prod(op.out_shape[2:]) == 1:
-        return op.name == "avg_pool2d" and tuple(op.args[1]) != op.in_shape[2:]
-    takes_all = op.name in TAKE_ALL or (
+    if "pool" in op.name and prod(op.out_shape[2:]) == 1:
+        return "adaptive" not in op.name and tuple(op.args[1]) != op.in_shape[2:]
+    crops = op.name in NO_POOLING or (
         op.name == "slice" and (len(op.args) < 5 or op.args[4] == 1)  # its step
     )
     smaller = len(op.out_shape) == 4 and prod(op.out_shape[2:]) < prod(op.in_shape[2:])
-    return "pool" in op.name or (smaller and not takes_all)
+    return "pool" in op.name or (smaller and not crops)

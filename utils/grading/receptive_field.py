@@ -167,7 +167,7 @@ class _Probe(CallCounter):
     mean, but that is not what a receptive field means.
     """
 
-    def __init__(self, call: int):
+    def __init__(self, call: int) -> None:
         super().__init__()
         self.wanted, self.map = call, None
 

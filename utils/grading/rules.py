@@ -1,4 +1,4 @@
-"""The assignment's rules for a network and for a run, each a function that returns a `Rule`."""
+"""The assignment's rules for a network and for a run: what is measured, and if it is right."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ class Rule:
     """One line of the sheet: what the assignment asks for and what was measured."""
 
     number: str  # the assignment's
-    rule: str
+    name: str
     required: str
     measured: str
     passed: bool | None  # None: nothing was given to measure it on
@@ -86,7 +86,8 @@ def _downsampling(operations: list[Operation]) -> tuple[str, bool]:
     words = _counted(
         f"{_x(op.kernel)}{kinds.get(op.stride, f'/{op.stride[0]}')} "
         f"{unpadded_shape(op)[2]}→{op.out_shape[2]}"
-        for op in strided or shrinking
+        for op in convs
+        if op in strided or op in shrinking
     )
     return words, [(op.kernel, op.stride) for op in strided] == 3 * [((3, 3), (2, 2))]
 
@@ -131,7 +132,9 @@ def _global_average(operations: list[Operation]) -> tuple[str, bool]:
             return f"mean of {_x(sides)}, {mean.shape[1]} channels", True
     for op in later:
         if "pool" in op.name or op.name in ("amax", "max", "mean", "sum"):
-            return f"{_name(op)} {_x(op.in_shape[2:])}→{_x(op.out_shape[2:]) or 1}", False
+            window = f" of {_x(op.args[1])}" if op.name.startswith(("avg_pool", "max_pool")) else ""
+            sides = f"{_x(op.in_shape[2:])}→{_x(op.out_shape[2:]) or 1}"
+            return f"{_name(op)}{window}: {sides}", False
     return f"none: {_x(last.out_shape[1:])} is flattened", False
 
 

@@ -15,6 +15,8 @@ from .trace import Operation, copy_network, trace
 __all__ = ["SpecSheet", "spec_sheet"]
 
 WIDTH = 100  # letters in a printed line, as many as a notebook's cell shows
+# They squash or cut scores. log_softmax does not: cross-entropy gives the same loss after it.
+NO_LOGITS = {"softmax", "sigmoid", "tanh", "relu", "leaky_relu", "hardtanh", "silu", "gelu"}
 HEAD = ("", "", "rule", "required", "measured")
 VERDICTS = {True: "pass", False: "FAIL", None: "-"}
 # Colours that can be read on white as well as on black.
@@ -63,7 +65,7 @@ class SpecSheet(list[Rule]):
 
 
 def _cells(rule: Rule) -> tuple[str, ...]:
-    return VERDICTS[rule.passed], rule.number, rule.rule, rule.required, rule.measured
+    return VERDICTS[rule.passed], rule.number, rule.name, rule.required, rule.measured
 
 
 def spec_sheet(
@@ -106,9 +108,13 @@ def _run(network: nn.Module) -> tuple[Rule, list[Operation]]:
         is_tensor = isinstance(out, torch.Tensor)
         found = tuple(out.shape) if is_tensor else f"a {type(out).__name__}, not a tensor"
         words, passed = f"{found} on {device.type}", found == (2, 10)
-        if passed and out.min() >= 0 and torch.allclose(out.sum(1), torch.ones_like(out[:, 0])):
-            words, passed = "probabilities: leave out the softmax, which the loss has in it", False
         operations = trace(probe, images)
+        result = operations[-1].output.flatten() if operations else None
+        ends = {op.name.strip("_") for op in operations if torch.equal(op.output.flatten(), result)}
+        if passed and (squashed := ends & NO_LOGITS):
+            words, passed = f"no logits: leave out the {squashed.pop()} at the end", False
+        elif passed and not out.isfinite().all():
+            words, passed = "not a number: this network's weights or averages have diverged", False
     except Exception as error:  # whatever somebody's network raises is the measurement
         words, passed, operations = first_line(error), False, []
     return Rule("1", "runs on GPU or CPU", "logits (2, 10)", words, passed), operations

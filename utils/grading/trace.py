@@ -56,11 +56,12 @@ class Operation:
     def is_map(self) -> bool:
         """Whether it puts out a feature map (N, C, H, W) of more than one position.
 
-        A statistic of rows or columns is on its way to global pooling and no map any more.
+        A statistic of rows or columns is on its way to global pooling and no map any more, and
+        (N, 1, 1, C) is one number for each channel.
         """
         positions = prod(self.out_shape[2:]) if len(self.out_shape) == 4 else 0
         reduced = self.name in STATISTICS and positions < prod(self.in_shape[-2:])
-        return positions > 1 and not reduced
+        return positions > 1 and not reduced and self.out_shape[1:3] != (1, 1)
 
     # aten::convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding,
     # groups): the places of its arguments.
@@ -94,12 +95,14 @@ class _Recorder(TorchDispatchMode):
     results stand for the parameters that went into them.
     """
 
-    def __init__(self, network: nn.Module, images: torch.Tensor):
+    def __init__(self, network: nn.Module, images: torch.Tensor) -> None:
         super().__init__()
         self.operations, self.counter, self.modules = [], CallCounter(), ModuleTracker()
         # Where tensors come from: an operation, None for the images, or names of parameters. By id,
         # and by memory for one that was written into, or rewrapped, behind torch's back.
         self.origins = {}
+        # Of each operation those before it; of each memory the last one that wrote into it.
+        self.before, self.writers = {}, {}
         self.kept = []  # as long as results are kept, no id and no memory is used twice
         for name, parameter in network.named_parameters():
             self._remember(parameter, frozenset([name]))
@@ -112,8 +115,16 @@ class _Recorder(TorchDispatchMode):
         of_memory = self.origins.get(tensor.untyped_storage().data_ptr(), frozenset())
         return self.origins.get(id(tensor), of_memory)
 
+    def _writer(self, tensor: torch.Tensor) -> Operation | None:
+        return self.writers.get(tensor.untyped_storage().data_ptr())
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
+        with torch._C.DisableTorchFunction():  # or the counter would count what is done here
+            out = func(*args, **(kwargs or {}))
+            self._record(func, args, out)
+        return out
+
+    def _record(self, func: object, args: tuple, out: object) -> None:
         results = [item for item in tree_leaves(out) if isinstance(item, torch.Tensor)]
         self.kept += results
         data, makers, names = [], [], frozenset()
@@ -137,25 +148,53 @@ class _Recorder(TorchDispatchMode):
                 call=self.counter.calls,
             )
             self.operations.append(made_by)
+            self.before[made_by] = [*makers, *map(self._writer, data)]
+            if func._schema.is_mutable:
+                self.writers[results[0].untyped_storage().data_ptr()] = made_by
         if made_by:
             for item in results:
                 self._remember(item, made_by)
-        return out
+
+    def on_the_way_to(self, out: object) -> list[Operation]:
+        """The operations that the output depends on. A hook that keeps a map is none of them."""
+        results = [item for item in tree_leaves(out) if isinstance(item, torch.Tensor)]
+        todo = [find(item) for item in results for find in (self._origin, self._writer)]
+        found = set()
+        while todo:
+            op = todo.pop()
+            if op in self.before and op not in found:
+                found.add(op)
+                todo += self.before[op]
+        return [op for op in self.operations if op in found]
+
+
+class _CopyAnyTensor(TorchFunctionMode):
+    """Lets `copy.deepcopy` copy what torch refuses: computed weights, maps that a hook kept."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return func(*args, **(kwargs or {}))
 
 
 def copy_network(network: nn.Module) -> nn.Module:
-    """A deep copy, also of tensors that torch refuses to copy: computed weights, kept maps."""
-    values = [value for module in network.modules() for value in tree_leaves(vars(module))]
-    tensors = [value for value in values if isinstance(value, torch.Tensor) and not value.is_leaf]
-    return copy.deepcopy(network, {id(value): value.detach().clone() for value in tensors})
+    """A deep copy, with all tensors. Raises ValueError for a network that holds, say, a file."""
+    try:
+        with _CopyAnyTensor():
+            return copy.deepcopy(network)
+    except Exception as error:
+        raise ValueError(
+            f"the network can't be copied ({error}): keep files, writers and locks outside of it"
+        ) from error
 
 
 def trace(network: nn.Module, images: torch.Tensor) -> list[Operation]:
-    """Every operation that ``network(images)`` does on its images, in the order in which it ran.
+    """The operations that lead from the images to ``network(images)``, in the order they ran.
 
-    What is defined and never called is not in it. Run it in eval mode: it changes nothing then.
+    What is never called, or does not reach the output, is not among them. Run it in eval mode: it
+    changes nothing then.
     """
     recorder = _Recorder(network, images)
     with torch.no_grad(), recorder.counter, recorder.modules, recorder:
-        network(images)
-    return recorder.operations
+        out = network(images)
+    return recorder.on_the_way_to(out)
