@@ -41,18 +41,19 @@ HINTS = {  # a rule's name: what to do about it, or where that is explained
     "pooling besides GAP": "Look for pooling, slicing and resizing, in forward too. See step 2.",
     "receptive field": "Add layers where j is large, or larger dilations. See step 1.",
     "depthwise separable": f"groups is the number of channels, then comes a 1×1 kernel: {CONV2D}",
-    "dilated convolution": f"No convolution with a dilation above 1 ran: {CONV2D}",
+    "dilated convolution": f"No kernel above 1×1 ran with a dilation above 1: {CONV2D}",
     "global average pooling": "It is the mean over H and W: https://arxiv.org/abs/1312.4400, 3.2",
     "parameters": "Dense 3×3 convolutions of many channels cost most. See step 3.",
     "horizontal flip": "https://albumentations.ai/docs lists the transforms.",
-    "shift-scale-rotate": "Shift and rotation go both ways, as (-15, 15). A.Affine's scale is a "
-    "factor, as (0.9, 1.1), and translate_percent a part of the side.",
-    "coarse dropout": "Use today's names, num_holes_range too, and a colour of 0-255. See step 7.",
-    "test accuracy": "Train for more epochs, or give the first blocks more channels. See step 8.",
+    "shift-scale-rotate": "One A.Affine with a range for each: translate_percent=(-0.1, 0.1) is a "
+    "part of the side, scale=(0.9, 1.1) a factor, rotate=(-15, 15) in degrees.",
+    "coarse dropout": "Use today's names, num_holes_range and fill too. The colour is on the "
+    "images' scale of 0-255, so Normalize comes later. See step 7.",
+    "test accuracy": "Train for longer, on all images, or with more channels in C1. See step 8.",
     "checkpoints": "Train the network of step 6 as it is now, with val_images. See step 8.",
 }
 EXTRA_HINTS = HINTS | {
-    "downsampling": "Each of them has a dilation above 1, padding=0 and stride=1. See step 10.",
+    "downsampling": "Each of them has a dilation above 1, no padding and no stride. See step 10.",
     "receptive field": "Larger dilations see farther; with padding=dilation they cost no size.",
 }
 
@@ -64,33 +65,33 @@ def award(
     augmentation: object = None,
     run_dir: Path | None = None,
     whole: bool = False,
-    side: int = 0,
+    shape: Sequence[int] = (),
     layers: Sequence[tuple[int, int, int]] = (),
 ) -> int:
     """Say what the sheet measured for the rules named in `points`; return the points earned.
 
     Nothing is earned by a `whole` network that puts out no logits, by a part whose last map has
-    another `side`, and by a part that runs other convolutions than `layers` (kernel, stride,
-    dilation). With a `run_dir` the accuracy is that of its last.pt.
+    another `shape` (C, H, W), and by a part that runs other convolutions than `layers` (kernel,
+    stride, dilation). With a `run_dir` the accuracy is that of its last.pt.
     """
     network = nn.Identity() if network is None else network
-    if side and not _has_side(network, side) or layers and not _has_layers(network, layers):
+    if shape and not _has_shape(network, shape) or layers and not _has_layers(network, layers):
         return 0
     try:
         sheet = _sheet(network, augmentation, run_dir)
     except ValueError as error:  # for example an augmentation that is no Compose
         print(f"0 points: {error}")
         return 0
-    return 0 if whole and not _works(sheet) else _sum(sheet, points)
+    return 0 if whole and not _works(network, sheet) else _sum(sheet, points)
 
 
 def award_extra(network: nn.Module, worth: int) -> int:
     """All points or none: every rule for a network holds, and dilation alone makes maps smaller."""
     sheet = _sheet(network)
-    if not _works(sheet):
+    if not _works(network, sheet):
         return 0
-    place, strided = next((n, rule) for n, rule in enumerate(sheet) if rule.rule == "downsampling")
-    wanted = "three dilated 3×3 without padding or stride"
+    place, strided = next((n, rule) for n, rule in enumerate(sheet) if rule.name == "downsampling")
+    wanted = "three dilated 3×3, and neither stride nor pooling"
     sheet[place] = replace(strided, required=wanted, passed="dilation alone" in strided.measured)
     if broken := [rule for rule in sheet if rule.passed is False]:
         print(f"  0 of {worth}   not every rule holds yet")
@@ -102,13 +103,14 @@ def award_extra(network: nn.Module, worth: int) -> int:
 
 def award_formula(predict: Callable[[list], int], stacks: list[list], worth: int) -> int:
     """Compare what a student's formula predicts for layers with what is measured on them."""
-    measured = []
     for layers in stacks:
         convs = [nn.Conv2d(3, 3, k, s, padding=d * (k // 2), dilation=d) for k, s, d in layers]
-        measured.append(max(receptive_field(nn.Sequential(*convs)).shape))
-    predicted = [predict(list(layers)) for layers in stacks]
-    words = (" and ".join(map(str, numbers)) for numbers in (measured, predicted))
-    return _sum([Rule("3", "formula", *words, predicted == measured)], {"formula": worth})
+        measured, predicted = max(receptive_field(nn.Sequential(*convs)).shape), predict([*layers])
+        required = f"{measured} for the layers {', '.join(map(str, layers))}"
+        if predicted != measured:
+            return _sum([Rule("3", "formula", required, f"{predicted}", False)], {"formula": worth})
+    rule = Rule("3", "formula", "", f"right for {len(stacks)} networks", True)
+    return _sum([rule], {"formula": worth})
 
 
 def _sheet(network: nn.Module, augmentation=None, run_dir: Path | None = None) -> SpecSheet:
@@ -123,39 +125,63 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
     path, device = run_dir / "last.pt", get_device()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(find_weights(state, network) or state)
+        if not (weights := find_weights(state, network)):
+            raise ValueError("Net has changed since; delete the folder checkpoints, train again")
+        network.load_state_dict(weights)
+        run = state.get("run")
+        recipe = run["recipe"] if isinstance(run, dict) else {}  # an own loop may write anything
+        if 0 in (recipe.get("affine_prob"), recipe.get("cutout_prob")):
+            raise ValueError("affine_prob or cutout_prob was 0; train with those of step 7")
         with chdir(ROOT):  # where all notebooks keep their data
             _, test_set = load_cifar10()
-    except Exception as error:  # no file, a damaged one, no images, another network
+    except Exception as error:  # no file, a damaged one, no images
         print(f"{path} can't be tested: {first_line(error)}")
         return None
     probabilities, labels = predict(network.to(device), DeviceLoader(test_set, 100, device))
     return (probabilities.argmax(1) == labels).double().mean().item()
 
 
-def _works(sheet: SpecSheet) -> bool:
+def _works(network: nn.Module, sheet: SpecSheet) -> bool:
     first = sheet[0]
     if not first.passed:
         print(f"0 points: the output should be {first.required}. Instead: {first.measured}")
-        print(f"{'':13}To see more, run your network on torch.zeros(2, 3, 32, 32).")
+        if type(network).forward is nn.Sequential.forward:
+            print(f"{'':13}{_part_by_part(network)}.")
     return bool(first.passed)
 
 
-def _has_side(part: nn.Module, side: int) -> bool:
-    """Whether images of 32×32 become maps of side×side."""
+def _part_by_part(network: nn.Sequential) -> str:
+    """What each part makes of an image, up to the one that raises."""
+    x, words = torch.zeros(1, 3, 32, 32), []
+    for name, part in network.named_children():
+        try:
+            x = part.eval()(x)
+        except Exception:  # whatever a student's layers raise
+            return ", ".join([*words, f"{name} raises it"])
+        words.append(f"{name} gives {'×'.join(map(str, x.shape[1:]))}")
+    return ", ".join(words) or "No layer is stored as self.C1 to self.O, so nothing runs"
+
+
+def _has_shape(part: nn.Module, shape: Sequence[int]) -> bool:
+    """Whether images of 32×32 become maps of this shape (C, H, W)."""
     try:
         with torch.no_grad():
-            found = tuple(part.eval()(torch.zeros(1, 3, 32, 32)).shape[2:])
+            found = tuple(part.eval()(torch.zeros(1, 3, 32, 32)).shape[1:])
     except Exception as error:  # whatever a student's layers raise
         print(f"0 points: the layers do not run: {first_line(error)}")
         lost = isinstance(error, TypeError)  # None can't be called
         hint = "Does the function return its layer?" if lost else "Look at channels and padding."
-        print(f"{'':13}{hint} Is a pooling left?")
+        print(f"{'':13}{hint}")
         return False
-    if found != (side, side):
-        print(f"0 points: the map should be {side}×{side}, and it is {'×'.join(map(str, found))}.")
-        print(f"{'':13}Look at padding, stride and dilation. Is a pooling left?")
-    return found == (side, side)
+    if found != tuple(shape):
+        wanted, made = ("×".join(map(str, sizes)) for sizes in (shape, found))
+        print(f"0 points: the output should be {wanted} (channels, H, W), and it is {made}.")
+        hint = "Look at channels and out_channels."
+        if found[1:] != tuple(shape[1:]):
+            larger = found[1:] > tuple(shape[1:])
+            hint = "Is a stride missing?" if larger else "Is padding missing, or a pooling left?"
+        print(f"{'':13}{hint}")
+    return found == tuple(shape)
 
 
 def _has_layers(part: nn.Module, wanted: Sequence[tuple[int, int, int]]) -> bool:
@@ -178,15 +204,15 @@ def _has_layers(part: nn.Module, wanted: Sequence[tuple[int, int, int]]) -> bool
 def _sum(rules: list[Rule], points: dict[str, int]) -> int:
     total = 0
     for rule in rules:
-        if worth := points.get(rule.rule, 0):
+        if worth := points.get(rule.name, 0):
             earned = worth if rule.passed else 0
             total += earned
-            text = f"{rule.rule}: {rule.measured}" if rule.passed else _failure(rule)
+            text = f"{rule.name}: {rule.measured}" if rule.passed else _failure(rule)
             print(f"{earned:3} of {worth:3}   {text}")
     return total
 
 
 def _failure(rule: Rule, hints: dict[str, str] = HINTS) -> str:
-    what = f"{rule.rule}: asked for {rule.required}, found {rule.measured or 'nothing'}."
-    hint = hints.get(rule.rule, "") if rule.measured else ""
+    what = f"{rule.name}: asked for {rule.required}, found {rule.measured or 'nothing'}."
+    hint = hints.get(rule.name, "") if rule.measured else ""
     return f"{what}\n{'':13}{hint}".rstrip()

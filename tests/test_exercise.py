@@ -52,7 +52,7 @@ FAKE = """
 import utils.grading
 from utils.grading import Rule, SpecSheet
 def spec_sheet(*args, **kwargs):
-    names = [rule.rule for rule in real(*args, **kwargs)]
+    names = [rule.name for rule in real(*args, **kwargs)]
     return SpecSheet(Rule("1", name, "", "", True) for name in names)
 real = utils.grading.spec_sheet
 utils.grading.spec_sheet = utils.grading.sheet.spec_sheet = spec_sheet
@@ -312,10 +312,40 @@ def test_without_images_nobody_is_graded(course):
 
 
 @pytest.fixture
-def award(monkeypatch):
+def check(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     with mock.patch.dict(sys.modules):
-        yield runpy.run_path(str(ROOT / "course" / "check.py"))["award"]
+        yield runpy.run_path(str(ROOT / "course" / "check.py"))
+
+
+@pytest.fixture
+def award(check):
+    return check["award"]
+
+
+@pytest.mark.parametrize("wrong", [lambda j, s: j + s - 1, lambda j, s: max(j, s)])
+def test_a_formula_that_adds_strides_is_wrong(check, capsys, wrong):
+    def predict(layers):
+        r = j = 1
+        for k, s, d in layers:
+            r, j = r + (k - 1) * d * j, wrong(j, s)
+        return r
+
+    source = json.loads(SOURCE.read_text(encoding="utf-8"))["cells"]
+    cell = next(cell for cell in source if cell["id"] == "formula-check")
+    text = "".join(cell["source"]).partition("### BEGIN HIDDEN TESTS")[0]
+    exec(text, names := {})
+    assert check["award_formula"](predict, names["stacks"], 50) == 0
+    text = capsys.readouterr().out
+    assert "asked for 15 for the layers (3, 2, 1), (3, 2, 1), (3, 1, 1), found 1" in text
+
+
+def test_a_network_that_does_not_run_is_told_part_by_part(award, capsys):
+    network = nn.Sequential(conv(8), nn.Conv2d(9, 8, 3))
+    assert award({"blocks": 50}, network, whole=True) == 0
+    assert "0 gives 8×32×32, 1 raises it." in capsys.readouterr().out
+    assert award({"blocks": 50}, nn.Sequential(), whole=True) == 0
+    assert "No layer is stored as self.C1 to self.O" in capsys.readouterr().out
 
 
 def test_a_checkpoint_that_runs_code_is_refused(award, tmp_path, capsys):
@@ -324,26 +354,31 @@ def test_a_checkpoint_that_runs_code_is_refused(award, tmp_path, capsys):
     assert "exploded" not in capsys.readouterr().out
 
 
+SHAPE = {"shape": (8, 32, 32)}
+
+
 @pytest.mark.parametrize(
     "part, options, points, words",
     [
-        (lambda: conv(8, dilation=2), {"side": 32, "layers": ((3, 1, 2),)}, 50, ""),
-        (lambda: conv(8, dilation=3), {"side": 32, "layers": [(3, 1, 2)]}, 0, "are\n.*(3, 1, 3)"),
+        (lambda: conv(8, dilation=2), {"shape": (8, 32, 32), "layers": ((3, 1, 2),)}, 50, ""),
+        (lambda: conv(8, dilation=3), {"layers": [(3, 1, 2)]}, 0, "are\n.*(3, 1, 3)"),
         (
             lambda: nn.Conv2d(3, 8, 3, padding=(1, 2), dilation=(1, 2)),
-            {"side": 32, "layers": [(3, 1, 2)]},
+            {"layers": [(3, 1, 2)]},
             0,
             r"\(3, 1, \(1, 2\)\)",
         ),
         (
             lambda: nn.Sequential(conv(3), conv(8, dilation=2)),
-            {"side": 32, "layers": [(3, 1, 2)]},
+            {"layers": [(3, 1, 2)]},
             0,
             r"should be\n +\(3, 1, 2\) and they are\n +\(3, 1, 1\), \(3, 1, 2\)",
         ),
-        (lambda: None, {"side": 32}, 0, "do not run: .*\n +Does the function return its layer"),
-        (lambda: nn.Conv2d(4, 8, 3), {"side": 32}, 0, "do not run: .*\n +Look at channels"),
-        (lambda: nn.MaxPool2d(2), {"side": 32}, 0, "should be 32×32, and it is 16×16.*\n.*pooling"),
+        (lambda: None, SHAPE, 0, "do not run: .*\n +Does the function return its layer"),
+        (lambda: nn.Conv2d(4, 8, 3), SHAPE, 0, "do not run: .*\n +Look at channels"),
+        (lambda: nn.MaxPool2d(2), SHAPE, 0, r"8×32×32 \(channels.* it is 3×16×16.*\n.*a pooling"),
+        (lambda: nn.Conv2d(3, 8, 3, 1, 2), SHAPE, 0, "it is 8×34×34.*\n +Is a stride missing"),
+        (lambda: conv(9), SHAPE, 0, r"it is 9×32×32.\n +Look at channels"),
     ],
 )
 def test_a_part_runs_the_convolutions_that_its_step_asks_for(
@@ -371,3 +406,13 @@ def test_the_accuracy_is_that_of_the_checkpoint_on_the_real_test_set(
     torch.save({"epoch": 3, "model_state_dict": weights}, tmp_path / "last.pt")
     assert award({"test accuracy": 100}, create_model("tutorial"), run_dir=tmp_path) == 0
     assert "10.00%" in capsys.readouterr().out  # 1,000 of the 10,000 images are of that class
+
+
+def test_what_a_checkpoint_was_trained_for_is_looked_at(award, tmp_path, capsys):
+    network = create_model("tutorial")
+    run = {"recipe": {"cutout_prob": 0.0}}
+    torch.save({"network": network.state_dict(), "run": run}, tmp_path / "last.pt")
+    assert award({"test accuracy": 100}, network, run_dir=tmp_path) == 0
+    assert "affine_prob or cutout_prob was 0; train with" in capsys.readouterr().out
+    assert award({"test accuracy": 100}, create_model("s7"), run_dir=tmp_path) == 0
+    assert "Net has changed since; delete the folder" in capsys.readouterr().out
