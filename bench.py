@@ -42,7 +42,7 @@ ROUNDS = 3
 class UsualDataset(Dataset):
     """The way of tutorials: albumentations, Normalize and ToTensorV2 for each image by itself."""
 
-    def __init__(self, data: ImageSet, augmentation: A.Compose):
+    def __init__(self, data: ImageSet, augmentation: A.Compose) -> None:
         self.data = data
         self.transform = A.Compose(
             [*augmentation.transforms, A.Normalize(CIFAR10_MEAN, CIFAR10_STD), A.ToTensorV2()]

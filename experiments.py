@@ -84,9 +84,10 @@ def measure(model: str, flags: dict) -> dict[str, int]:
 
 
 def run_all(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> None:
-    """Start a run for each (variant, seed), and finish it with a function that returns its record.
+    """Call ``start(name, seed)`` for each pair, then ``finish(name, seed, result)``.
 
-    Several jobs are processes. Whatever stops this one ends them: each run goes on next time.
+    ``result()`` returns the run's record, or raises what the run raised. Several jobs are
+    processes. Whatever stops this one ends them: each run goes on next time.
     """
     if jobs == 1:
         for name, seed in todo:

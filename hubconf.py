@@ -6,6 +6,7 @@ image (H, W, 3) of range 0–1, minus ``card["mean"]``, divided by ``card["std"]
 largest logit has its name in ``card["classes"]``.
 """
 
+# torch.hub lists every function and class whose name begins with a letter: hence the underscores.
 import importlib.util as _util
 import sys as _sys
 import zlib as _zlib

@@ -1,4 +1,4 @@
-"""Small data for tests that need none, and the real CIFAR-10 for the few that do."""
+"""Small data for most tests, and the real CIFAR-10 for the few that need it."""
 
 import os
 from dataclasses import replace

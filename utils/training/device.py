@@ -33,7 +33,7 @@ def amp_dtype(device: torch.device) -> torch.dtype | None:
         # A T4 and its elders only emulate bfloat16; float16 needs a GradScaler.
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
     if device.type == "cpu":
-        # With these and channels last an epoch takes a third of the time: records/speed.jsonl.
+        # With these and channels last an epoch takes a third of the time: see the report, Speed.
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may not have it
         if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
             return torch.bfloat16

@@ -26,7 +26,7 @@ class DistillationLoader:
 
     def __init__(
         self, loader: DeviceLoader, teachers: list[nn.Module], temperature: float, cycle: int
-    ):
+    ) -> None:
         self.loader, self.teachers = loader, teachers
         self.temperature, self.cycle = temperature, cycle
         self.epoch, self.soft_targets = 0, {}
@@ -59,7 +59,8 @@ def distillation_loss(
     """T²·KL(teachers ‖ student) of their distributions, in nats, the mean over the batch.
 
     The temperature T softens both. So the loss also says which wrong classes are nearly right; T²
-    keeps the gradient's size (Hinton et al., section 2).
+    keeps the gradient's size (Hinton et al., section 2). The labels are not used; every
+    criterion gets them.
     """
     student = (logits / temperature).log_softmax(1)
     return temperature**2 * F.kl_div(student, soft_targets, log_target=True, reduction="batchmean")

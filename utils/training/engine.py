@@ -14,8 +14,9 @@ from .recipes import Recipe
 
 __all__ = ["Learner", "evaluate", "predict", "train_epoch"]
 
-# Of all steps: the rate climbs from a tenth of its peak, then falls straight to zero. Nearly as in
-# Page's fast CIFAR-10 training (https://github.com/davidcpage/cifar10-fast). Not tuned.
+# The share of all steps in which the rate climbs, from a tenth of its peak. Then it falls straight
+# to zero. Nearly as in Page's fast CIFAR-10 training (https://github.com/davidcpage/cifar10-fast).
+# Not tuned.
 WARM_UP = 0.2
 
 
@@ -28,7 +29,11 @@ class Learner:
     whole run, for the schedule.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device, steps: int):
+    _parts = ("network", "raw", "optimizer", "schedule", "scaler")  # what a checkpoint holds
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, device: torch.device, steps: int
+    ) -> None:
         self.device, self.dtype, self.ema = device, amp_dtype(device), recipe.ema
         self.network = network.to(device, memory_format=memory_format(device))
         self.raw = copy_network(network) if recipe.ema else network
@@ -44,7 +49,7 @@ class Learner:
         )
         self.graph = StepGraph(device) if graphed else None
         self._rates_on_device()
-        self._averages, self._weights = _numbers(self.network), _numbers(self.raw)
+        self._averages, self._weights = _float_tensors(self.network), _float_tensors(self.raw)
 
     @property
     def lr(self) -> float:
@@ -97,10 +102,8 @@ class Learner:
             rate = float(group["lr"])
             group["lr"] = torch.tensor(rate, device=self.device) if self.graph else rate
 
-    _parts = ("network", "raw", "optimizer", "schedule", "scaler")
 
-
-def _numbers(network: nn.Module) -> list[torch.Tensor]:
+def _float_tensors(network: nn.Module) -> list[torch.Tensor]:
     """Parameters and running statistics, without the batches that norms count."""
     return [value for value in network.state_dict().values() if value.is_floating_point()]
 

@@ -31,7 +31,7 @@ class Recipe:
     cutout_prob: float = 0.5
     on_device: bool = True  # whole batches are augmented there; False: each image on the CPU
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             name, kind, value = field.name, field.type, getattr(self, field.name)
             if type(value) is not kind and (kind, type(value)) != (float, int):
@@ -97,7 +97,7 @@ RECIPES = {
 # fmt: on
 
 
-def get_recipe(name: str, **changes) -> Recipe:
+def get_recipe(name: str, **changes: object) -> Recipe:
     """A recipe with some settings changed.
 
     Raises ValueError for an unknown name or setting, or one of a wrong value.

@@ -43,7 +43,7 @@ def train(
 
     Raises ValueError if last.pt belongs to another network, recipe, seed or data set, if the
     recipe wants a teacher and there is none, or if the network has not as many outputs as the
-    images have classes; FloatingPointError if the loss stops being a number;
+    images have classes; FloatingPointError if a loss is infinite or no number;
     OSError if `run_dir` can't be written.
     """
     _check(network, train_set, run, teachers)
