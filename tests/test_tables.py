@@ -64,13 +64,13 @@ def test_results():
     }
 
 
-def test_trials_are_sorted_by_validation_accuracy():
+def test_trials_are_sorted_by_what_they_gained_at_equal_seeds():
     runs = [record("trials", "start", 0, 0.8), record("trials", "start", 1, 0.82)]
     runs += [record("trials", "lr 0.05", 0, 0.9), record("trials", "deep and narrow", 0, 0.7)]
     runs[2]["test_accuracy"] = 0.1  # has no say
     rows = cells(tables.study_table("trials", runs))
     assert [row["trial"] for row in rows] == ["lr 0.05", "start", "deep and narrow"]
-    assert [row["gained"] for row in rows] == ["+9.00", "+0.00", "−11.00"]
+    assert [row["gained"] for row in rows] == ["+10.00", "+0.00", "−10.00"]
     assert rows[1]["validation accuracy (%)"] == "81.00" and rows[1]["seeds"] == "2"
     alone = cells(tables.study_table("trials", runs[2:]))  # nothing to compare with
     assert [row["gained"] for row in alone] == ["", ""]

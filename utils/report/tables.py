@@ -47,8 +47,16 @@ def _seconds(runs: list[dict]) -> str:
     return "; ".join(f"{np.mean(some):,.0f}" for some in seconds.values())
 
 
-def _validation(runs: list[dict]) -> float:
-    return np.mean([100 * run["val_accuracy"] for run in runs])
+def _validation(runs: list[dict]) -> dict[int, float]:
+    """Validation accuracy in percent by seed."""
+    return {run["seed"]: 100 * run["val_accuracy"] for run in runs}
+
+
+def _gained(runs: list[dict], first: list[dict]) -> float | None:
+    """Points of validation accuracy more than the first variant, at equal seeds; None without."""
+    ours, theirs = _validation(runs), _validation(first)
+    gains = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    return np.mean(gains) if gains else None
 
 
 # What a column says of a variant's runs.
@@ -61,7 +69,7 @@ COLUMNS = {
     "epochs:": lambda runs: f"{runs[0]['recipe']['epochs']}",
     "seeds:": lambda runs: f"{len(runs)}",
     "test accuracy (%):": lambda runs: describe(accuracies(runs, runs[0]["variant"]).values()),
-    "validation accuracy (%):": lambda runs: f"{_validation(runs):.2f}",
+    "validation accuracy (%):": lambda runs: f"{np.mean([*_validation(runs).values()]):.2f}",
     "seconds a run:": _seconds,
     "device and version": made_on,
 }
@@ -85,19 +93,20 @@ HEADS = {
 def study_table(study: str, records: list[dict]) -> str:
     """A row for each variant that has runs, or a sentence that says how to make them.
 
-    "gained:" is points of validation accuracy more than the first variant; the best then stands
-    first.
+    "gained:" is points of validation accuracy more than the first variant, at equal seeds; where
+    most was gained then stands first.
     """
     if not records:
         return f"No runs yet: python experiments.py {study} --seeds 0 1 2"
     head = HEADS[study]
     runs = {name: [run for run in records if run["variant"] == name] for name in STUDIES[study]}
     first, *_ = runs.values()
-    gained = {"gained:": lambda own: signed(_validation(own) - _validation(first)) if first else ""}
-    columns = COLUMNS | gained
-    found = [name for name in runs if runs[name]]
+    found, columns = [name for name in runs if runs[name]], COLUMNS
     if "gained:" in head:
-        found.sort(key=lambda name: -_validation(runs[name]))
+        gained = {name: _gained(runs[name], first) for name in found}
+        found.sort(key=lambda name: gained[name] or 0, reverse=True)
+        words = {name: "" if gain is None else signed(gain) for name, gain in gained.items()}
+        columns = COLUMNS | {"gained:": lambda own: words[own[0]["variant"]]}
     rows = [(name, *(columns[column](runs[name]) for column in head[1:])) for name in found]
     note = "Test accuracy after the last epoch, mean ± standard deviation over the seeds."
     if study != "results":  # which has columns for both
