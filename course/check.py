@@ -129,7 +129,7 @@ def _accuracy(network: nn.Module, run_dir: Path) -> float | None:
             raise ValueError("Net has changed since; delete the folder checkpoints, train again")
         network.load_state_dict(weights)
         run = state.get("run")
-        recipe = run["recipe"] if isinstance(run, dict) else {}  # an own loop may write anything
+        recipe = run.get("recipe", {}) if isinstance(run, dict) else {}  # other loops have none
         if 0 in (recipe.get("affine_prob"), recipe.get("cutout_prob")):
             raise ValueError("affine_prob or cutout_prob was 0; train with those of step 7")
         with chdir(ROOT):  # where all notebooks keep their data
@@ -156,9 +156,9 @@ def _part_by_part(network: nn.Sequential) -> str:
     for name, part in network.named_children():
         try:
             x = part.eval()(x)
+            words.append(f"{name} gives {'×'.join(map(str, x.shape[1:]))}")
         except Exception:  # whatever a student's layers raise
             return ", ".join([*words, f"{name} raises it"])
-        words.append(f"{name} gives {'×'.join(map(str, x.shape[1:]))}")
     return ", ".join(words) or "No layer is stored as self.C1 to self.O, so nothing runs"
 
 
