@@ -255,6 +255,7 @@ def ending(function):
         nn.Sequential(nn.Flatten(2), nn.AdaptiveAvgPool1d(1)),
         nn.Sequential(nn.Flatten(2), nn.AvgPool1d(16)),
         lambda x: x.mean((2, 3)),
+        lambda x: x.mean((2, 3), keepdim=True).permute(0, 2, 3, 1),
         lambda x: x.mean(-1).mean(-1),
         lambda x: x.mean(3, keepdim=True).mean(2, keepdim=True),
         lambda x: x.sum((2, 3)) / 16,
@@ -281,6 +282,18 @@ def test_ways_to_write_global_average_pooling(gap):
 )
 def test_what_is_not_global_average_pooling(function, fails):
     assert failed(ending(function)) == fails
+
+
+def test_a_window_that_is_too_small_is_named():
+    words = "avg_pool2d of 3×3: 4×4→1×1"
+    assert measured(ending(nn.AvgPool2d(3)), "global average pooling") == words
+
+
+def test_dilated_kernels_that_shrink_maps_stand_beside_strides():
+    network = good()
+    network.C3[0] = conv(8, 8, padded=False, dilation=2)
+    words = "3×3 32→16, 3×3 dilated 16→12, 3×3 12→6"
+    assert measured(network, "downsampling") == words and DOWN in failed(network)
 
 
 def test_a_maximum_of_maps_that_hardly_vary_is_no_mean():
