@@ -10,6 +10,8 @@ from study_records import analysis
 
 import tables
 from experiments import FOLDER, STUDIES, measure
+from models import create_model
+from utils.report import stages_table, study_table
 
 NOTEBOOK = json.loads(Path("Assignments/S7/S7_Analysis.ipynb").read_text(encoding="utf-8"))
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
@@ -37,6 +39,16 @@ def test_the_records_are_of_todays_networks(study):
     for record in tables.read_study(study):
         today = size(record["recipe"]["model"], json.dumps(record["flags"]))
         assert {name: record[name] for name in today} == today
+
+
+def test_the_notebook_shows_the_tables_of_the_records():
+    runs, longer = map(tables.read_study, ("analysis", "longer"))
+    twice = f"{study_table('longer', longer)}\n\n{tables.verdicts(longer, claims=1)}"
+    variants, stages = study_table("analysis", runs), stages_table(create_model("s7_dilated"))
+    made = [tables.verdicts(runs), twice, variants, stages]
+    data = [output.get("data", {}) for cell in CODE for output in cell["outputs"]]
+    shown = ["".join(one["text/markdown"]) for one in data if "text/markdown" in one]
+    assert shown == made and len(CODE) <= 20
 
 
 def test_prose_holds_no_measured_figure():

@@ -274,7 +274,8 @@ def test_ways_to_write_global_average_pooling(gap):
     ("function", "fails"),
     [
         (nn.AvgPool2d(3), {GAP, POOLING}),
-        (nn.AdaptiveMaxPool2d(1), {GAP}),
+        (nn.AdaptiveMaxPool2d(1), {GAP, POOLING}),
+        (nn.MaxPool2d(4), {GAP, POOLING}),
         (lambda x: x.amax((2, 3)), {GAP}),
         (lambda x: x[:, :, 1, 1], {GAP}),
         (lambda x: x.sum((2, 3)), {GAP}),

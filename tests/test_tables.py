@@ -113,6 +113,7 @@ def test_verdicts(seeds):
         low, high = result.interval
         words = f"{low:+.2f} to {high:+.2f}".replace("-", "−") if seeds > 1 else ""
         assert row["96.7% interval"] == words
+    assert [row["true if"] for row in rows[:3]] == ["within ±0.5", "above 0", "above 1"]
 
 
 def test_published_names_its_sources():

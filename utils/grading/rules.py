@@ -35,7 +35,9 @@ def network_rules(network: nn.Module, operations: list[Operation]) -> list[Rule]
     found = blocks(operations)
     sizes = _counted(f"{block.name} {_x(block.out_shape[2:])}".strip() for block in found)
     four = len(found) == 5 and found[-1].name == "O"
-    poolings = [op for op in operations if pools(op)]
+    # A global maximum may be a gate's; in the output block it is max-pooling.
+    ending = found[-1].operations if found and found[-1].name == "O" else ()
+    poolings = [op for op in operations if pools(op) or (op in ending and "max_pool" in op.name)]
     pooled = _counted(f"{_name(op)} {op.in_shape[2]}→{op.out_shape[2]}" for op in poolings)
     pairs = _separable_pairs(operations)
     dilated = [op for op in convs_on_maps(operations) if _is_dilated(op)]
@@ -44,7 +46,7 @@ def network_rules(network: nn.Module, operations: list[Operation]) -> list[Rule]
     count = sum(weight.numel() for weight in weights)
     return [
         Rule("2", "blocks", "C1 C2 C3 C4 and O", sizes, four),
-        Rule("2", "downsampling", "three 3×3 of stride 2", *_downsampling(operations)),
+        Rule("2", "downsampling", "three 3×3 of stride 2", *_downsampling(operations, poolings)),
         Rule("2", "pooling besides GAP", "none", pooled, bool(operations) and not poolings),
         Rule("3", "receptive field", "more than 44", *_reach(network)),
         Rule("4", "depthwise separable", "depthwise, then 1×1", _counted(pairs), bool(pairs)),
@@ -72,13 +74,13 @@ def run_rules(network: nn.Module, accuracy: float | None, run_dir: Path | str | 
     ]
 
 
-def _downsampling(operations: list[Operation]) -> tuple[str, bool]:
+def _downsampling(operations: list[Operation], poolings: list[Operation]) -> tuple[str, bool]:
     """Three strided 3×3 convolutions, or dilated kernels in their place for 200 points."""
     convs = convs_on_maps(operations)
     strided = [op for op in convs if max(op.stride) > 1 and not op.transposed]
     shrinking = [op for op in convs if _is_dilated(op) and shrinks(op)]
     # Dilated kernels stand in the place of all three strides only where they make maps smaller.
-    if len(shrinking) >= 3 and not strided and not any(map(pools, operations)):
+    if len(shrinking) >= 3 and not strided and not poolings:
         sides = [unpadded_shape(op)[2] for op in shrinking] + [shrinking[-1].out_shape[2]]
         way = "→".join(map(str, dict.fromkeys(sides)))
         return f"dilation alone: {way} (+200 points)", True
