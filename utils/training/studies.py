@@ -1,6 +1,6 @@
 """Studies: named variants of a recipe and a network, for `experiments.py`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .recipes import RECIPES, Recipe, get_recipe
 
@@ -44,6 +44,15 @@ def setting(**changes: float | str) -> Variant:
     return Variant(get_recipe("s7", **settings | changes))
 
 
+def taught(cycle: int) -> Variant:
+    """`s7` in a trial, with a teacher; images and answers repeat after so many epochs (0: never).
+
+    The teacher has another seed: with the same one it would have learned from these very pictures.
+    """
+    recipe = replace(trial().recipe, temperature=2.0, cycle=cycle)
+    return Variant(recipe, teachers=("distillation/teacher-3",))
+
+
 LONGER = get_recipe("analysis", epochs=30, batch_size=256, val_images=5000)
 TEACHERS = ("results/teacher-0", "results/teacher-1")
 STUDIES: dict[str, dict[str, Variant]] = {
@@ -78,6 +87,14 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "label smoothing 0.1, weight decay 0.03": setting(label_smoothing=0.1, weight_decay=0.03),
         "affine and cutout on all": setting(affine_prob=1.0, cutout_prob=1.0),
         "SGD": setting(optimizer="sgd", lr=0.4, weight_decay=5e-4),
+    },
+    # What a teacher brings in equally many epochs, and whether images may repeat.
+    "distillation": {
+        "labels": Variant(trial().recipe),
+        "a teacher": taught(cycle=0),
+        "a teacher, images repeat after 6 epochs": taught(cycle=6),
+        "a teacher, images repeat after 3 epochs": taught(cycle=3),
+        "teacher": Variant(replace(trial().recipe, model="teacher", epochs=8)),
     },
     # The three sentences about dilation and depthwise convolution.
     "analysis": {
