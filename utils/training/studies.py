@@ -44,13 +44,13 @@ def setting(**changes: float | str) -> Variant:
     return Variant(get_recipe("s7", **settings | changes))
 
 
-def taught(cycle: int) -> Variant:
-    """`s7` in a trial, with a teacher; images and answers repeat after so many epochs (0: never).
+def eight_epochs(**changes: str | float) -> Variant:
+    """A trial of `s7` in eight epochs. With a temperature it learns from a teacher.
 
     The teacher has another seed: with the same one it would have learned from these very pictures.
     """
-    recipe = replace(trial().recipe, temperature=2.0, cycle=cycle)
-    return Variant(recipe, teachers=("distillation/teacher-3",))
+    teachers = ("distillation/teacher-3",) if "temperature" in changes else ()
+    return Variant(replace(trial().recipe, epochs=8, **changes), teachers=teachers)
 
 
 LONGER = get_recipe("analysis", epochs=30, batch_size=256, val_images=5000)
@@ -90,11 +90,11 @@ STUDIES: dict[str, dict[str, Variant]] = {
     },
     # What a teacher brings in equally many epochs, and whether images may repeat.
     "distillation": {
-        "labels": Variant(trial().recipe),
-        "a teacher": taught(cycle=0),
-        "a teacher, images repeat after 6 epochs": taught(cycle=6),
-        "a teacher, images repeat after 3 epochs": taught(cycle=3),
-        "teacher": Variant(replace(trial().recipe, model="teacher", epochs=8)),
+        "labels": eight_epochs(),
+        "a teacher": eight_epochs(temperature=2.0),
+        "a teacher, images repeat after 4 epochs": eight_epochs(temperature=2.0, cycle=4),
+        "a teacher, images repeat after 2 epochs": eight_epochs(temperature=2.0, cycle=2),
+        "teacher": eight_epochs(model="teacher"),
     },
     # The three sentences about dilation and depthwise convolution.
     "analysis": {
