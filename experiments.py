@@ -52,11 +52,10 @@ def run_variant(
 ) -> dict:
     """Train one variant from one seed; its record, plain values only."""
     variant = STUDIES[study][name]
-    words = "".join(letter if letter.isalnum() else "_" for letter in name)
     _, run = run_recipe(
         variant.recipe,
         seed,
-        runs / study / f"{words}-{seed}",
+        runs / run_name(study, name, seed),
         command=command,
         device=get_device(device),
         flags=variant.flags,
@@ -71,6 +70,26 @@ def run_variant(
         "seconds": round(run.seconds, 1),
         **run.to_dict(),
     }
+
+
+def run_name(study: str, name: str, seed: int) -> str:
+    """The folder of a run's checkpoints, below that of all runs."""
+    words = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return f"{study}/{words}-{seed}"
+
+
+def check_teachers(study: str, todo: list[tuple], runs: Path) -> None:
+    """Raise ValueError if a run's teacher is neither trained nor among the runs to do."""
+    planned = {run_name(study, *pair) for pair in todo}
+    for name, _ in todo:
+        for teacher in STUDIES[study][name].teachers:
+            if teacher not in planned and not (runs / teacher / "last.pt").exists():
+                variant, seed = teacher.split("/")[1].rsplit("-", 1)
+                raise ValueError(
+                    f"{name!r} learns from {runs / teacher}, and there is no such run; first train "
+                    f"--variants {variant} --seeds {seed}, with other --records if it has a line "
+                    "in these"
+                )
 
 
 def measure(model: str, flags: dict) -> dict[str, int]:
@@ -100,7 +119,7 @@ def run_all(todo: list[tuple], start: Callable, finish: Callable, jobs: int) -> 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped. To go on, run the command again."))
     # Fork and CUDA do not mix. Ctrl-C reaches all processes of a terminal; this one answers it.
     ignore = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-    workers = min(jobs, max(1, len(todo)))
+    workers = min(jobs, len(todo))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), **ignore) as pool:
         try:
             futures = {pool.submit(start, *pair): pair for pair in todo}
@@ -154,6 +173,8 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = dict.fromkeys((name, seed) for seed in args.seeds for name in names)
     todo = [pair for pair in pairs if pair not in done]
     print(f"{len(todo)} runs to do; {len(done)} are in {path} already", flush=True)
+    runs = args.runs or Path("runs")
+    check_teachers(args.study, todo, runs)
     if todo and args.jobs > 1:
         load_cifar10()  # downloaded once, and not by each job
     start = partial(
@@ -161,13 +182,14 @@ def main(arguments: list[str] | None = None) -> None:
         args.study,
         command=command_line("experiments.py", arguments),
         device=args.device,
-        runs=args.runs or Path("runs"),
+        runs=runs,
         quiet=args.jobs > 1,
     )
     failed: list[str] = []
     for taught in (False, True):  # teachers have to be finished first
         wave = [pair for pair in todo if bool(study[pair[0]].teachers) is taught]
-        run_all(wave, start, partial(record, path, failed), args.jobs)
+        if wave:
+            run_all(wave, start, partial(record, path, failed), args.jobs)
     if failed:
         raise ValueError("; ".join(failed))
 

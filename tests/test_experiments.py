@@ -135,9 +135,24 @@ def test_teachers_come_first(runner):
     assert len(commands) == 2 and all("experiments.py" in command for command in commands)
 
 
-def test_a_teacher_that_is_missing_is_named(runner):
-    with pytest.raises(ValueError, match="taught, seed 0: there is no .*fast-0/last.pt; train a"):
+def test_a_teacher_that_is_missing_is_named_before_the_first_run(runner):
+    with pytest.raises(ValueError, match="'taught' learns from .*fast-0, .* --variants fast --see"):
         runner(variants=["taught", "plain"])
+    assert not runner.path.exists()
+    assert runner(variants=NAMES) == 4 and runner(variants=["taught"]) == 2  # trained before
+
+
+def test_a_teacher_that_diverges_is_named(runner, monkeypatch):
+    real = experiments.run_recipe
+
+    def diverge(recipe, *args, **kwargs):
+        if recipe.lr == 0.05:
+            raise FloatingPointError("nan")
+        return real(recipe, *args, **kwargs)
+
+    monkeypatch.setattr(experiments, "run_recipe", diverge)
+    with pytest.raises(ValueError, match="nan; taught, seed 0: there is no .*fast-0/last.pt; tra"):
+        runner(variants=["taught", *NAMES])
     assert runner.names() == [("plain", 0)]
 
 
