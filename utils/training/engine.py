@@ -44,6 +44,7 @@ class Learner:
             lambda step: max(0, min(0.1 + 0.9 * step / peak, (steps - step) / (steps - peak))),
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+        # torch's SGD makes the rate a plain number at each step: a graph would keep the first one.
         graphed = (
             device.type == "cuda" and recipe.optimizer == "muon" and not self.scaler.is_enabled()
         )
