@@ -173,6 +173,8 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = dict.fromkeys((name, seed) for seed in args.seeds for name in names)
     todo = [pair for pair in pairs if pair not in done]
     print(f"{len(todo)} runs to do; {len(done)} are in {path} already", flush=True)
+    if not todo:
+        print("To repeat them, name other places with --records and --runs.")
     runs = args.runs or Path("runs")
     check_teachers(args.study, todo, runs)
     if todo and args.jobs > 1:
