@@ -83,7 +83,7 @@ HEADS = {
     "trials": ("trial", "pairs", "channels", "parameters:", "multiply-adds:",
                "validation accuracy (%):", "gained:", "seeds:"),
     "settings": ("trial", "validation accuracy (%):", "gained:", "test accuracy (%):", "seeds:"),
-    "distillation": ("learns from", "validation accuracy (%):", "gained:", "seeds:"),
+    "distillation": ("trial", "validation accuracy (%):", "gained:", "seeds:"),
     "analysis": ("variant", "parameters:", "multiply-adds:", "receptive field:",
                  "test accuracy (%):", "seeds:"),
     "longer": ("variant", "epochs:", "test accuracy (%):", "seeds:"),

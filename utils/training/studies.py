@@ -88,10 +88,9 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "affine and cutout on all": setting(affine_prob=1.0, cutout_prob=1.0),
         "SGD": setting(optimizer="sgd", lr=0.4, weight_decay=5e-4),
     },
-    # What a teacher brings in equally many epochs, and whether images may repeat.
+    # What a teacher brings in equally many epochs, and how late images should repeat.
     "distillation": {
         "labels": eight_epochs(),
-        "a teacher": eight_epochs(temperature=2.0),
         "a teacher, images repeat after 4 epochs": eight_epochs(temperature=2.0, cycle=4),
         "a teacher, images repeat after 2 epochs": eight_epochs(temperature=2.0, cycle=2),
         "teacher": eight_epochs(model="teacher"),
