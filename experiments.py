@@ -87,8 +87,8 @@ def check_teachers(study: str, todo: list[tuple], runs: Path) -> None:
                 variant, seed = teacher.split("/")[1].rsplit("-", 1)
                 raise ValueError(
                     f"{name!r} learns from {runs / teacher}, and there is no such run; first train "
-                    f"--variants {variant} --seeds {seed}, with other --records if it has a line "
-                    "in these"
+                    f"--variants {variant} --seeds {seed}; where that is recorded already, name "
+                    "another file with --records"
                 )
 
 
